@@ -1,0 +1,253 @@
+"""Every statement that the log runs, each in a function of its own. Writing ones run inside the writer's
+transaction."""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable
+
+from managedagents_server.log.faults import LogConflict
+from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, VerbatimRow
+from managedagents_server.words.request import KeptAnswer, RequestKey
+
+Db = sqlite3.Connection
+
+_INSERT_EVENT = (
+    "INSERT INTO events (session, seq, kind, create_time, turn, first_seq, frame) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_SESSION = (
+    "SELECT session, tenant, session_id, agent_id, agent_version, metadata, create_time, update_time, head_seq,"
+    " log_bytes, status, checkpoint FROM sessions"
+)
+_AGENT = (
+    "SELECT agent, tenant, agent_id, version, definition, metadata, create_time, update_time, archive_time FROM agents"
+)
+_EVENT = "SELECT seq, kind, create_time, turn, first_seq, frame FROM events"
+
+# Metadata is a JSON object of strings; a filter matches when each of its entries is there.
+_HAS_METADATA = (
+    " AND NOT EXISTS (SELECT 1 FROM json_each(:wanted) w WHERE NOT EXISTS"
+    " (SELECT 1 FROM json_each(metadata) m WHERE m.key = w.key AND m.value = w.value))"
+)
+
+
+def append(db: Db, append: Append) -> None:
+    fields = append.fields
+    moved = db.execute(
+        "UPDATE sessions SET head_seq = ?, log_bytes = ?, status = ?, wake_time = ?, checkpoint = ?, update_time = ?"
+        " WHERE session = ? AND head_seq = ? AND deleted = 0",
+        (
+            fields.head_seq,
+            fields.log_bytes,
+            fields.status,
+            fields.wake_time,
+            fields.checkpoint,
+            append.update_time,
+            append.session,
+            append.expected_head,
+        ),
+    )
+    if moved.rowcount != 1:
+        raise LogConflict(f"the log is not at {append.expected_head}")
+    _insert_events(db, append.session, append.events)
+    if append.verbatim is not None:
+        row = append.verbatim
+        db.execute(
+            "INSERT INTO verbatim (session, seq, provider, blob) VALUES (?, ?, ?, ?)",
+            (append.session, row.seq, row.provider, row.blob),
+        )
+    if append.kept is not None:
+        keep(db, append.kept, append.update_time)
+
+
+def _insert_events(db: Db, session: int, events: Iterable[EventRow]) -> None:
+    for row in events:
+        db.execute(_INSERT_EVENT, (session, row.seq, row.kind, row.create_time, row.turn, row.group, row.frame))
+
+
+def start_session(db: Db, new: NewSession) -> int:
+    fields = new.fields
+    key = db.execute(
+        "INSERT INTO sessions (tenant, session_id, agent_id, agent_version, metadata, create_time, update_time,"
+        " head_seq, log_bytes, status, wake_time, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            new.tenant,
+            new.session_id,
+            new.agent_id,
+            new.agent_version,
+            new.metadata,
+            new.create_time,
+            new.create_time,
+            fields.head_seq,
+            fields.log_bytes,
+            fields.status,
+            fields.wake_time,
+            fields.checkpoint,
+        ),
+    ).lastrowid
+    assert key is not None
+    _insert_events(db, key, new.events)
+    if new.kept is not None:
+        keep(db, new.kept, new.create_time)
+    return key
+
+
+def keep(db: Db, kept: KeptAnswer, now: int) -> None:
+    key = kept.key
+    # OR REPLACE: only an answer that is past its time can be in the way.
+    db.execute(
+        "INSERT OR REPLACE INTO requests (tenant, method, request_id, digest, response, create_time)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (key.tenant, key.method, key.request_id, key.digest, kept.response, now),
+    )
+
+
+def create_agent(db: Db, row: AgentRow, kept: KeptAnswer | None) -> None:
+    db.execute(
+        "INSERT INTO agents (tenant, agent_id, version, definition, metadata, create_time, update_time)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (row.tenant, row.agent_id, row.version, row.definition, row.metadata, row.create_time, row.update_time),
+    )
+    if kept is not None:
+        keep(db, kept, row.create_time)
+
+
+def archive_agent(db: Db, tenant: str, agent_id: str, now: int, kept: KeptAnswer | None) -> None:
+    db.execute(
+        "UPDATE agents SET archive_time = coalesce(archive_time, ?) WHERE tenant = ? AND agent_id = ?",
+        (now, tenant, agent_id),
+    )
+    if kept is not None:
+        keep(db, kept, now)
+
+
+def bury(db: Db, session: int, now: int, kept: KeptAnswer | None) -> None:
+    buried = db.execute(
+        "UPDATE sessions SET deleted = 1, wake_time = NULL WHERE session = ? AND deleted = 0", (session,)
+    )
+    if buried.rowcount != 1:
+        raise LogConflict("the session is deleted")
+    if kept is not None:
+        keep(db, kept, now)
+
+
+def purge(db: Db, session: int, events: int) -> bool:
+    removed = db.execute(
+        "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE session = ? LIMIT ?)", (session, events)
+    ).rowcount
+    removed += db.execute(
+        "DELETE FROM verbatim WHERE session = ? AND seq IN (SELECT seq FROM verbatim WHERE session = ? LIMIT ?)",
+        (session, session, events),
+    ).rowcount
+    if removed:
+        return False
+    db.execute("DELETE FROM sessions WHERE session = ?", (session,))
+    return True
+
+
+def forget_requests(db: Db, before: int) -> int:
+    return db.execute(
+        "DELETE FROM requests WHERE (tenant, method, request_id) IN"
+        " (SELECT tenant, method, request_id FROM requests WHERE create_time < ? LIMIT 200)",
+        (before,),
+    ).rowcount
+
+
+def probe(db: Db) -> None:
+    """Needs a little room in the file, and changes nothing that anybody reads."""
+    db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', hex(randomblob(4096)))")
+
+
+def session(db: Db, tenant: str, session_id: str) -> SessionRow | None:
+    row = db.execute(f"{_SESSION} WHERE tenant = ? AND session_id = ? AND deleted = 0", (tenant, session_id)).fetchone()
+    return None if row is None else SessionRow(*row)
+
+
+def sessions(
+    db: Db, tenant: str, before: int | None, agent_id: str, statuses: Collection[int], wanted: str, most: int
+) -> list[SessionRow]:
+    where = " WHERE tenant = :tenant AND deleted = 0"
+    if before is not None:
+        where += " AND session < :before"
+    if agent_id:
+        where += " AND agent_id = :agent_id"
+    if statuses:
+        where += " AND status IN (SELECT value FROM json_each(:statuses))"
+    if wanted != "{}":
+        where += _HAS_METADATA
+    values = {
+        "tenant": tenant,
+        "before": before,
+        "agent_id": agent_id,
+        "statuses": json.dumps(list(statuses)),
+        "wanted": wanted,
+        "most": most,
+    }
+    rows = db.execute(f"{_SESSION}{where} ORDER BY session DESC LIMIT :most", values)
+    return [SessionRow(*row) for row in rows]
+
+
+def events(db: Db, session: int, after: int, most_rows: int, most_bytes: int) -> list[EventRow]:
+    cursor = db.execute(f"{_EVENT} WHERE session = ? AND seq > ? ORDER BY seq", (session, after))
+    rows: list[EventRow] = []
+    size = 0
+    group = 0
+    for row in cursor:
+        if row[4] != group:
+            if rows and (size + len(row[5]) > most_bytes or len(rows) >= most_rows):
+                break
+            group = row[4]
+        size += len(row[5])
+        rows.append(EventRow(*row))
+    cursor.close()
+    return rows
+
+
+def frames(db: Db, session: int) -> list[bytes]:
+    return [row[0] for row in db.execute("SELECT frame FROM events WHERE session = ? ORDER BY seq", (session,))]
+
+
+def event(db: Db, session: int, seq: int) -> EventRow | None:
+    row = db.execute(f"{_EVENT} WHERE session = ? AND seq = ?", (session, seq)).fetchone()
+    return None if row is None else EventRow(*row)
+
+
+def verbatims(db: Db, session: int) -> list[VerbatimRow]:
+    rows = db.execute("SELECT seq, provider, blob FROM verbatim WHERE session = ? ORDER BY seq", (session,))
+    return [VerbatimRow._make(row) for row in rows]
+
+
+def kept_answer(db: Db, key: RequestKey, oldest: int) -> KeptAnswer | None:
+    row = db.execute(
+        "SELECT digest, response FROM requests WHERE tenant = ? AND method = ? AND request_id = ? AND create_time >= ?",
+        (key.tenant, key.method, key.request_id, oldest),
+    ).fetchone()
+    if row is None:
+        return None
+    return KeptAnswer(RequestKey(key.tenant, key.method, key.request_id, row[0]), row[1])
+
+
+def agent(db: Db, tenant: str, agent_id: str) -> AgentRow | None:
+    row = db.execute(f"{_AGENT} WHERE tenant = ? AND agent_id = ?", (tenant, agent_id)).fetchone()
+    return None if row is None else AgentRow(*row)
+
+
+def agents(db: Db, tenant: str, before: int | None, wanted: str, archived: bool, most: int) -> list[AgentRow]:
+    where = " WHERE tenant = :tenant"
+    if before is not None:
+        where += " AND agent < :before"
+    if not archived:
+        where += " AND archive_time IS NULL"
+    if wanted != "{}":
+        where += _HAS_METADATA
+    values = {"tenant": tenant, "before": before, "wanted": wanted, "most": most}
+    return [AgentRow(*row) for row in db.execute(f"{_AGENT}{where} ORDER BY agent DESC LIMIT :most", values)]
+
+
+def to_wake(db: Db) -> list[tuple[str, str, int]]:
+    return db.execute(
+        "SELECT tenant, session_id, wake_time FROM sessions WHERE wake_time IS NOT NULL ORDER BY session"
+    ).fetchall()
+
+
+def to_purge(db: Db) -> list[int]:
+    return [row[0] for row in db.execute("SELECT session FROM sessions WHERE deleted = 1 ORDER BY session")]

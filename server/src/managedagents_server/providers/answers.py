@@ -1,0 +1,155 @@
+"""What the provider library streams, as deltas and an Answer. Imports the library: only for modules that do, too."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from google.protobuf import duration_pb2
+from pydantic_ai import messages as library
+
+from managedagents.v1 import model_pb2
+from managedagents_server.providers import statuses
+from managedagents_server.providers.base import Answer, Delta, Part, Text, Thinking, ToolCall
+
+
+class Deltas:
+    """Numbers the parts as they will stand in the Answer: the library counts empty ones, too."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self._names: dict[int, str] = {}
+
+    def of(self, event: library.ModelResponseStreamEvent) -> Iterator[Delta]:
+        match event:
+            case library.PartStartEvent(index=index, part=library.TextPart(content=piece)):
+                yield from self._piece(index, "text", piece)
+            case library.PartStartEvent(index=index, part=library.ThinkingPart(content=piece)):
+                yield from self._piece(index, "thinking", piece)
+            case library.PartStartEvent(index=index, part=library.ToolCallPart(tool_name=name, args=args)):
+                self._numbers[index] = len(self._numbers)
+                self._names[index] = name
+                yield from self._piece(index, "tool_input", args)
+            case library.PartDeltaEvent(index=index, delta=library.TextPartDelta(content_delta=piece)):
+                yield from self._piece(index, "text", piece)
+            case library.PartDeltaEvent(index=index, delta=library.ThinkingPartDelta(content_delta=piece)):
+                yield from self._piece(index, "thinking", piece)
+            case library.PartDeltaEvent(index=index, delta=library.ToolCallPartDelta(args_delta=piece)):
+                yield from self._piece(index, "tool_input", piece)
+            case _:
+                return
+
+    def _piece(self, index: int, kind: str, piece: object) -> Iterator[Delta]:
+        if not isinstance(piece, str) or not piece:
+            return
+        number = self._numbers.setdefault(index, len(self._numbers))
+        match kind:
+            case "text":
+                yield Delta(number, "text", _well_formed(piece))
+            case "thinking":
+                yield Delta(number, "thinking", _well_formed(piece))
+            case _:
+                yield Delta(number, "tool_input", _well_formed(piece), self._names.get(index, ""))
+
+
+def answer(response: library.ModelResponse, seconds: float) -> Answer:
+    """`seconds`: from the request to the end of the answer. Raises a ModelFailure for an answer that is not whole."""
+    response = dataclasses.replace(response, parts=[_mended(part) for part in response.parts])
+    stop_reason = _stop_reason(response)
+    if stop_reason in (model_pb2.MODEL_STOP_REASON_MAX_TOKENS, model_pb2.MODEL_STOP_REASON_REFUSAL):
+        # The end of the answer may be missing: a call that was cut off is none.
+        whole = [part for part in response.parts if not isinstance(part, library.ToolCallPart) or _is_whole(part)]
+        response = dataclasses.replace(response, parts=whole)
+    elif not all(_is_whole(part) for part in response.tool_calls):
+        raise statuses.BROKEN_STREAM.failure("the input of a tool call is no JSON object")
+    return Answer(
+        parts=tuple(_parts(response)),
+        stop_reason=stop_reason,
+        model=response.model_name or "",
+        usage=_usage(response, seconds),
+        verbatim=library.ModelMessagesTypeAdapter.dump_json([response]),
+    )
+
+
+def _stop_reason(response: library.ModelResponse) -> model_pb2.ModelStopReason.ValueType:
+    """In this order: a stream that ends early looks complete to the library, and a filter may end one with calls."""
+    if response.finish_reason == "length":
+        return model_pb2.MODEL_STOP_REASON_MAX_TOKENS
+    if response.finish_reason == "content_filter":
+        return model_pb2.MODEL_STOP_REASON_REFUSAL
+    if response.finish_reason == "error" or response.state != "complete":
+        raise statuses.BROKEN_STREAM.failure("the provider gave up on the answer")
+    if not (response.provider_details or {}).get("finish_reason"):
+        raise statuses.BROKEN_STREAM.failure("the answer ended without a reason")
+    if response.tool_calls:
+        return model_pb2.MODEL_STOP_REASON_TOOL_USE
+    if response.finish_reason == "tool_call":
+        raise statuses.BROKEN_STREAM.failure("the answer announced a tool call that is not there")
+    return model_pb2.MODEL_STOP_REASON_END_TURN
+
+
+def _mended(part: library.ModelResponsePart) -> library.ModelResponsePart:
+    """The part with what must be stored: UTF-8 text, and an input that is never empty."""
+    match part:
+        case library.TextPart() | library.ThinkingPart():
+            return dataclasses.replace(part, content=_well_formed(part.content))
+        case library.ToolCallPart():
+            return dataclasses.replace(part, args=_well_formed(_written(part)))
+        case _:
+            return part
+
+
+def _written(call: library.ToolCallPart) -> str:
+    """The input as the model wrote it; the library's own rendering would take the spaces out."""
+    if isinstance(call.args, str) and call.args.strip():
+        return call.args
+    return call.args_as_json_str()
+
+
+def _well_formed(text: str) -> str:
+    """Joins the halves of a character that came in two chunks; a half without the other becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _is_whole(call: library.ToolCallPart) -> bool:
+    try:
+        return isinstance(json.loads(_written(call), parse_constant=_refuse_constant), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _parts(response: library.ModelResponse) -> Iterable[Part]:
+    for part in response.parts:
+        match part:
+            case library.TextPart(content=text) if text:
+                yield Text(text)
+            case library.ThinkingPart(content=text) if text:
+                yield Thinking(text)
+            case library.ToolCallPart(tool_name=name):
+                yield ToolCall(name, _written(part))
+    refusal = (response.provider_details or {}).get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield Text(_well_formed(refusal))
+
+
+def _usage(response: library.ModelResponse, seconds: float) -> model_pb2.Usage:
+    model_time = duration_pb2.Duration()
+    model_time.FromTimedelta(timedelta(seconds=seconds))
+    usage = response.usage
+    return model_pb2.Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.details.get("reasoning_tokens", 0),
+        requests=1,
+        model_time=model_time,
+    )

@@ -1,0 +1,1 @@
+"""The front: requests in, streams out, the error table. It decides nothing."""

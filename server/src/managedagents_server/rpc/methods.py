@@ -1,0 +1,70 @@
+"""The methods: how each one's request is checked, and what answers it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from managedagents_server.rpc import validate
+from managedagents_server.rpc.follow import Followers
+from managedagents_server.session import Runtime
+from managedagents_server.words.limits import Limits
+from managedagents_server.words.request import RequestKey
+
+Validate = Callable[[Any, Limits], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Changes nothing."""
+
+    validate: Validate
+    run: Callable[[Any], Awaitable[Message]]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Happens once for one request id. `run` keeps the answer in the write that it is an answer to."""
+
+    validate: Validate
+    run: Callable[[Any, RequestKey | None], Awaitable[Message]]
+    slow: bool = False
+    """Validating can take a second, so it is done in a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Answers with a stream of serialized messages."""
+
+    validate: Validate
+    run: Callable[[Any, Callable[[bytes], Awaitable[None]]], Awaitable[None]]
+
+
+class NotBuilt:
+    """Refused, whatever is asked."""
+
+
+Method = Read | Change | Follow | NotBuilt
+
+
+def methods(runtime: Runtime, followers: Followers) -> Mapping[str, Method]:
+    return {
+        "Create": Change(validate.create, runtime.create, slow=True),
+        "StartSession": Change(validate.start_session, runtime.start_session),
+        "SendEvent": Change(validate.send_event, runtime.send_event),
+        "StreamEvents": Follow(validate.stream_events, followers.follow),
+        "Interrupt": Change(validate.change_session, runtime.interrupt),
+        "Pause": Change(validate.change_session, runtime.pause),
+        "Resume": Change(validate.change_session, runtime.resume),
+        "Status": Read(validate.on_session, runtime.status),
+        "Archive": Change(validate.change_session, runtime.archive),
+        "DeleteSession": Change(validate.change_session, runtime.delete_session),
+        "GetAgent": Read(validate.get_agent, runtime.get_agent),
+        "ListAgents": Read(validate.list_agents, runtime.list_agents),
+        "UpdateAgent": NotBuilt(),
+        "ArchiveAgent": Change(validate.archive_agent, runtime.archive_agent),
+        "GetSession": Read(validate.on_session, runtime.get_session),
+        "ListSessions": Read(validate.list_sessions, runtime.list_sessions),
+        "ListEvents": Read(validate.list_events, runtime.list_events),
+    }

@@ -1,0 +1,41 @@
+"""What a client may say, and the events it may send."""
+
+from collections.abc import Sequence
+
+from managedagents.v1 import content_pb2, event_pb2
+from managedagents_server.rpc.validate.problems import Problems, limit
+from managedagents_server.words.limits import Limits
+
+
+def check_event(problems: Problems, path: str, event: event_pb2.UserEvent, limits: Limits) -> None:
+    limit("event_bytes", f"the size of {path} in bytes", event.ByteSize(), limits.event_bytes)
+    match event.WhichOneof("event"):
+        case None:
+            problems.wrong(path, "has no kind that this server knows")
+        case "user_message":
+            problems.required(f"{path}.user_message.content", event.user_message.content)
+            _check_content(problems, f"{path}.user_message.content", event.user_message.content)
+        case "user_interrupt":
+            pass
+        case "user_custom_tool_result":
+            result = event.user_custom_tool_result
+            problems.required(f"{path}.user_custom_tool_result.custom_tool_use_id", result.custom_tool_use_id)
+            _check_content(problems, f"{path}.user_custom_tool_result.content", result.content)
+        case unbuilt:
+            problems.unbuilt(f"{path}.{unbuilt}")
+
+
+def _check_content(problems: Problems, path: str, blocks: Sequence[content_pb2.Content]) -> None:
+    for index, block in enumerate(blocks):
+        if problems.full:
+            return
+        match block.WhichOneof("block"):
+            case None:
+                problems.wrong(f"{path}[{index}]", "has no kind that this server knows")
+            case "text":
+                if not block.text.text:
+                    problems.wrong(f"{path}[{index}].text.text", "must not be empty")
+            case "image":
+                problems.required(f"{path}[{index}].image.media_type", block.image.media_type)
+            case "file":
+                problems.required(f"{path}[{index}].file.media_type", block.file.media_type)

@@ -1,0 +1,70 @@
+"""What an agent's definition may say."""
+
+import re
+from collections.abc import Sequence
+
+from managedagents.v1 import agent_pb2
+from managedagents_server.rpc.validate.json_text import schema_fault
+from managedagents_server.rpc.validate.model import check_model, check_settings
+from managedagents_server.rpc.validate.problems import DAY, Problems, limit
+from managedagents_server.words.limits import Limits
+
+_MILLISECOND = 1_000_000
+_NAME_CHARACTERS = 256
+_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def check_definition(problems: Problems, path: str, definition: agent_pb2.AgentDefinition, limits: Limits) -> None:
+    limit("definition_bytes", f"the size of {path} in bytes", definition.ByteSize(), limits.definition_bytes)
+    limit("tools", f"the number of {path}.tools", len(definition.tools), limits.tools)
+    limit("mcp_servers", f"the number of {path}.mcp_servers", len(definition.mcp_servers), limits.mcp_servers)
+    limit("skills", f"the number of {path}.skills", len(definition.skills), limits.skills)
+
+    problems.required(f"{path}.name", definition.name)
+    if len(definition.name) > _NAME_CHARACTERS:
+        problems.wrong(f"{path}.name", f"must have at most {_NAME_CHARACTERS} characters")
+    check_model(problems, f"{path}.model", definition.model)
+    check_settings(problems, f"{path}.model_settings", definition.model_settings)
+    _check_tools(problems, f"{path}.tools", definition.tools)
+    if definition.HasField("custom_tool_timeout"):
+        problems.duration(f"{path}.custom_tool_timeout", definition.custom_tool_timeout, _MILLISECOND, 30 * DAY)
+    problems.metadata(f"{path}.metadata", definition.metadata)
+    _check_unbuilt(problems, path, definition)
+
+
+def _check_tools(problems: Problems, path: str, tools: Sequence[agent_pb2.Tool]) -> None:
+    names: set[str] = set()
+    for index, tool in enumerate(tools):
+        match tool.WhichOneof("tool"):
+            case None:
+                problems.wrong(f"{path}[{index}]", "has no kind that this server knows")
+            case "custom":
+                _check_custom(problems, f"{path}[{index}].custom", tool.custom, names)
+            case unbuilt:
+                problems.unbuilt(f"{path}[{index}].{unbuilt}")
+
+
+def _check_custom(problems: Problems, path: str, tool: agent_pb2.CustomTool, names: set[str]) -> None:
+    if not _TOOL_NAME.fullmatch(tool.name):
+        problems.wrong(f"{path}.name", "must be 1 to 64 of the characters A-Z a-z 0-9 _ and -")
+    elif tool.name in names:
+        problems.wrong(f"{path}.name", f"{tool.name} is the name of an earlier tool")
+    names.add(tool.name)
+    fault = schema_fault(tool.input_schema_json) if tool.input_schema_json else None
+    if fault is not None:
+        problems.wrong(f"{path}.input_schema_json", fault)
+
+
+def _check_unbuilt(problems: Problems, path: str, definition: agent_pb2.AgentDefinition) -> None:
+    if definition.mcp_servers:
+        problems.unbuilt(f"{path}.mcp_servers")
+    if definition.skills:
+        problems.unbuilt(f"{path}.skills")
+    if definition.HasField("permission_policy"):
+        problems.unbuilt(f"{path}.permission_policy")
+    if definition.tool_host:
+        problems.unbuilt(f"{path}.tool_host")
+    if definition.HasField("compaction"):
+        problems.unbuilt(f"{path}.compaction")
+    if definition.HasField("token_budget"):
+        problems.unbuilt(f"{path}.token_budget")

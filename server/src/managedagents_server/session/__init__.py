@@ -1,0 +1,5 @@
+"""The heart: sessions, what they do next, and who runs them."""
+
+from managedagents_server.session.runtime import Runtime
+
+__all__ = ["Runtime"]

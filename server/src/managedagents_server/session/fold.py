@@ -1,0 +1,175 @@
+"""What each event means for its session: the only place that says it.
+
+The fold knows no clock and asks nobody: the same events give the same state, on any machine, at any time. Raise FOLD
+when it changes.
+"""
+
+from managedagents.v1 import event_pb2, session_pb2
+from managedagents_server.session.state import OpenUse, Spent, State
+
+Event = event_pb2.SessionEvent
+
+MODEL_FAILURES = frozenset(
+    {
+        event_pb2.ERROR_CODE_MODEL_RATE_LIMITED,
+        event_pb2.ERROR_CODE_MODEL_UNAVAILABLE,
+        event_pb2.ERROR_CODE_MODEL_CONNECTION,
+        event_pb2.ERROR_CODE_MODEL_TIMEOUT,
+        event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM,
+        event_pb2.ERROR_CODE_MODEL_AUTHENTICATION,
+        event_pb2.ERROR_CODE_MODEL_QUOTA,
+        event_pb2.ERROR_CODE_MODEL_NOT_FOUND,
+        event_pb2.ERROR_CODE_MODEL_REJECTED,
+        event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG,
+        event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE,
+    }
+)
+"""Errors that are the end of a model request."""
+
+
+def apply(state: State, event: Event, size: int) -> None:
+    """Takes the next event, of `size` bytes in the log."""
+    if event.seq != state.head + 1:
+        raise ValueError(f"the log has seq {event.seq} after {state.head}")
+    state.head = event.seq
+    state.log_bytes += size
+    if event.response_id and event.response_id != state.response:
+        _answered_by(state, event)
+    kind = event.WhichOneof("payload")
+    if kind is not None:
+        fold = _FOLDS.get(kind)
+        if fold is not None:
+            fold(state, event)
+
+
+def _answered_by(state: State, event: Event) -> None:
+    state.response = event.response_id
+    state.rounds += 1
+    state.finished += 1
+    state.failures = 0
+    state.spent.add(event.response.usage)
+    state.turn_spent.add(event.response.usage)
+
+
+def _user_message(state: State, event: Event) -> None:
+    state.queue.append(event.seq)
+
+
+def _user_interrupt(state: State, event: Event) -> None:
+    if event.turn not in state.interrupted:
+        state.interrupted.append(event.turn)
+    if event.user_interrupt.drop_queued:
+        state.drop_below = event.seq
+
+
+def _custom_tool_use(state: State, event: Event) -> None:
+    use = event.agent_custom_tool_use
+    deadline = use.deadline.ToNanoseconds() - _stood_still(state, event)
+    state.uses[use.custom_tool_use_id] = OpenUse(use.name, event.seq, True, deadline)
+
+
+def _tool_use(state: State, event: Event) -> None:
+    use = event.agent_tool_use
+    state.uses[use.tool_use_id] = OpenUse(use.name, event.seq, False, use.deadline.ToNanoseconds())
+
+
+def _custom_tool_result(state: State, event: Event) -> None:
+    del state.uses[event.user_custom_tool_result.custom_tool_use_id]
+    state.answered = True
+
+
+def _tool_result(state: State, event: Event) -> None:
+    del state.uses[event.agent_tool_result.tool_use_id]
+
+
+def _running(state: State, event: Event) -> None:
+    if event.turn != state.turn:
+        state.turn = event.turn
+        state.queue.remove(event.turn)
+        state.rounds = 0
+        state.failures = 0
+        state.turn_spent = Spent()
+    state.state = session_pb2.SESSION_STATUS_RUNNING
+    state.answered = False
+    state.retry_time = 0
+
+
+def _idle(state: State, event: Event) -> None:
+    state.state = session_pb2.SESSION_STATUS_IDLE
+    state.answered = False
+    reason = event.status_idle.stop_reason
+    if reason.WhichOneof("reason") == "requires_action":
+        return
+    dropped = set(reason.interrupted.dropped_seqs)
+    state.queue = [seq for seq in state.queue if seq not in dropped]
+    state.interrupted = [turn for turn in state.interrupted if turn != event.turn]
+    if not state.interrupted:
+        state.drop_below = 0
+    state.turn = 0
+    state.uses.clear()
+    state.failures = 0
+    state.retry_time = 0
+
+
+def _rescheduling(state: State, event: Event) -> None:
+    state.state = session_pb2.SESSION_STATUS_RESCHEDULING
+    state.failures = event.status_rescheduling.attempt
+    state.finished += 1
+    state.retry_time = event.status_rescheduling.wake_time.ToNanoseconds() - _stood_still(state, event)
+
+
+def _stood_still(state: State, event: Event) -> int:
+    """What was in hand when the pause began is logged in it: its times stand still from the beginning of the pause,
+    because status.resumed moves them on by all of it."""
+    return event.create_time.ToNanoseconds() - state.paused_time if state.paused_seq else 0
+
+
+def _error(state: State, event: Event) -> None:
+    if event.error.code in MODEL_FAILURES:
+        state.finished += 1
+
+
+def _paused(state: State, event: Event) -> None:
+    state.paused_seq = event.seq
+    state.paused_time = event.create_time.ToNanoseconds()
+
+
+def _resumed(state: State, event: Event) -> None:
+    stood_still = event.status_resumed.paused_for.ToNanoseconds()
+    for use in state.uses.values():
+        use.deadline += stood_still
+    if state.retry_time:
+        state.retry_time += stood_still
+    state.paused_seq = 0
+    state.resumed_seq = event.seq
+
+
+def _completed(state: State, _: Event) -> None:
+    state.state = session_pb2.SESSION_STATUS_COMPLETED
+
+
+def _failed(state: State, _: Event) -> None:
+    state.state = session_pb2.SESSION_STATUS_FAILED
+
+
+def _archived(state: State, _: Event) -> None:
+    state.state = session_pb2.SESSION_STATUS_ARCHIVED
+
+
+_FOLDS = {
+    "user_message": _user_message,
+    "user_interrupt": _user_interrupt,
+    "user_custom_tool_result": _custom_tool_result,
+    "agent_custom_tool_use": _custom_tool_use,
+    "agent_tool_use": _tool_use,
+    "agent_tool_result": _tool_result,
+    "status_running": _running,
+    "status_idle": _idle,
+    "status_rescheduling": _rescheduling,
+    "status_paused": _paused,
+    "status_resumed": _resumed,
+    "status_completed": _completed,
+    "status_failed": _failed,
+    "status_archived": _archived,
+    "error": _error,
+}

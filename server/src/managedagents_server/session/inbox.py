@@ -1,0 +1,71 @@
+"""What a session takes from its client, and what it refuses. Decided on its state alone, before anything is written."""
+
+from managedagents.v1 import event_pb2, session_pb2
+from managedagents_server.session.state import State
+from managedagents_server.words.errors import LimitExceeded, RuntimeFault, SessionTerminal, ToolUseClosed
+from managedagents_server.words.limits import Limits
+
+
+def must_live(state: State) -> RuntimeFault | None:
+    if not state.terminal:
+        return None
+    status = session_pb2.SessionStatus.Name(session_pb2.SessionStatus.ValueType(state.state))
+    short = status.removeprefix("SESSION_STATUS_")
+    return SessionTerminal(f"the session is {short.lower()}", status=short)
+
+
+def refusal(state: State, event: event_pb2.UserEvent, limits: Limits) -> RuntimeFault | None:
+    """Why the event is not taken; None: it is. ToolUseClosed also stands for a use that never was."""
+    dead = must_live(state)
+    if dead is not None:
+        return dead
+    match event.WhichOneof("event"):
+        case "user_message":
+            return _no_room_for_message(state, event.ByteSize(), limits)
+        case "user_custom_tool_result":
+            use_id = event.user_custom_tool_result.custom_tool_use_id
+            if use_id not in state.uses:
+                return ToolUseClosed(f"the tool use {use_id} is closed", tool_use_id=use_id)
+    return no_room(state, limits)
+
+
+def _no_room_for_message(state: State, size: int, limits: Limits) -> RuntimeFault | None:
+    if len(state.queue) >= limits.queued_messages:
+        return LimitExceeded(
+            f"{limits.queued_messages} messages are queued already",
+            retry_after=1.0,
+            limit="queued_messages",
+            value=limits.queued_messages,
+        )
+    if state.head >= limits.session_events - limits.reserve_events:
+        return _full("session_events", limits.session_events)
+    if state.log_bytes + size > limits.session_bytes - limits.reserve_bytes:
+        return _full("session_bytes", limits.session_bytes)
+    return None
+
+
+def no_room(state: State, limits: Limits) -> RuntimeFault | None:
+    """For what the reserve is kept for. The last hundred events are the server's own, to end what is open."""
+    if state.head >= limits.session_events - min(100, limits.reserve_events // 2):
+        return _full("session_events", limits.session_events)
+    if state.log_bytes >= limits.session_bytes:
+        return _full("session_bytes", limits.session_bytes)
+    return None
+
+
+def _full(limit: str, value: int) -> LimitExceeded:
+    return LimitExceeded("the session's log is full; start a new session", limit=limit, value=value)
+
+
+def logged(state: State, event: event_pb2.UserEvent) -> event_pb2.SessionEvent:
+    """The event as it stands in the log, in the turn that it belongs to."""
+    own = state.head + 1
+    match event.WhichOneof("event"):
+        case "user_message":
+            return event_pb2.SessionEvent(turn=own, user_message=event.user_message)
+        case "user_interrupt":
+            return event_pb2.SessionEvent(turn=state.turn or own, user_interrupt=event.user_interrupt)
+        case "user_custom_tool_result":
+            given = event.user_custom_tool_result
+            return event_pb2.SessionEvent(turn=state.turn, user_custom_tool_result=given)
+    raise AssertionError(f"{event.WhichOneof('event')} was let through")

@@ -1,0 +1,87 @@
+"""The loop of one session: look at the state, do the next step, log what came of it; end when there is nothing to do.
+
+A parked tool use, a backoff, a pause hold no loop: they are facts in the log, and whoever changes them starts it again.
+"""
+
+import asyncio
+
+from managedagents.v1 import event_pb2
+from managedagents_server.session import events
+from managedagents_server.session.around import Around
+from managedagents_server.session.ask import ask
+from managedagents_server.session.frames import Event
+from managedagents_server.session.plan import (
+    Ask,
+    EndInterrupted,
+    EndToolRounds,
+    GiveUpWaiting,
+    Rest,
+    Step,
+    Wait,
+    WaitForTheRest,
+)
+from managedagents_server.session.session import Session
+from managedagents_server.session.state import Spent
+from managedagents_server.words import failpoints
+
+
+async def run(session: Session, around: Around) -> int | None:
+    """Returns when there is nothing to do: the wall time (nanoseconds) at which there will be, or None."""
+    slot = False
+    try:
+        while not around.draining:
+            step = around.plan(session.state)
+            match step:
+                case Rest():
+                    return None
+                case Wait(until):
+                    failpoints.hit("waiting")
+                    return until
+                case Ask() if not slot:
+                    # The state may be another one by the time that there is a slot: decide again.
+                    slot = await _slot(session, around)
+                case Ask():
+                    await ask(session, around, step)
+                case _:
+                    await session.append(_settling(session, step))
+        return None
+    finally:
+        if slot:
+            around.slots.release()
+
+
+async def _slot(session: Session, around: Around) -> bool:
+    if not around.slots.locked():
+        return await around.slots.acquire()
+    try:
+        async with asyncio.timeout(None) as scope:
+            session.scope = scope
+            return await around.slots.acquire()
+    except TimeoutError:
+        return False
+    finally:
+        session.scope = None
+
+
+def _settling(session: Session, step: Step) -> list[Event]:
+    state = session.state
+    match step:
+        case EndInterrupted(turn):
+            reason = event_pb2.StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(state)))
+            usage = state.turn_spent if turn == state.turn else Spent()
+            return [*events.closings(state, turn), events.idle(turn, reason, usage.message())]
+        case GiveUpWaiting():
+            error = events.error(
+                state.turn,
+                event_pb2.ERROR_CODE_TOOL_TIMEOUT,
+                f"{len(state.uses)} of the turn's tool uses were not answered in time; they can still be answered",
+                event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS,
+            )
+            return [error, events.idle(state.turn, events.waits(state), state.turn_spent.message())]
+        case WaitForTheRest():
+            return [events.idle(state.turn, events.waits(state), state.turn_spent.message())]
+        case EndToolRounds():
+            reason = event_pb2.StopReason(max_tool_rounds=event_pb2.MaxToolRounds())
+            return [events.idle(state.turn, reason, state.turn_spent.message())]
+        case _:
+            raise AssertionError(step)

@@ -1,0 +1,157 @@
+"""Who runs when: starts the loop of a session that has something to do, wakes those whose time has come, and deals
+with a loop that fails. Owns every loop's task."""
+
+import asyncio
+import logging
+
+from managedagents.v1 import event_pb2
+from managedagents_server.log import LogConflict
+from managedagents_server.session import events, loop
+from managedagents_server.session.around import Around
+from managedagents_server.session.frames import Event
+from managedagents_server.session.registry import Registry
+from managedagents_server.session.session import Session
+from managedagents_server.session.state import State
+from managedagents_server.words import failpoints
+from managedagents_server.words.errors import LogUnavailable, SessionNotFound
+from managedagents_server.words.request import TENANT
+
+logger = logging.getLogger(__name__)
+
+_CRASHES = 3
+"""Exceptions in a row of a session's own loop after which it is failed."""
+
+
+class Loops:
+    def __init__(self, around: Around, registry: Registry, tasks: asyncio.TaskGroup) -> None:
+        self._around = around
+        self._registry = registry
+        self._tasks = tasks
+        self._running: set[asyncio.Task[None]] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._crashes: dict[str, int] = {}
+
+    def start(self, session: Session) -> None:
+        """The session may have something to do. Called after every change that its loop did not make itself."""
+        if session.loop is None and not self._around.draining and not session.lost:
+            self._registry.woke(session)
+            session.loop = self._own(self._run(session), session.session_id)
+
+    def _own(self, work: "asyncio._CoroutineLike[None]", name: str) -> asyncio.Task[None]:
+        task = self._tasks.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _run(self, session: Session) -> None:
+        try:
+            until = await loop.run(session, self._around)
+        except (LogUnavailable, LogConflict):
+            self._leave(session, lost=True)
+            self.wake_later(session.session_id, 0.0)
+        except Exception:
+            logger.exception("the session's loop failed", extra={"session_id": session.session_id})
+            self._leave(session, lost=True)
+            self._crashes[session.session_id] = self._crashes.get(session.session_id, 0) + 1
+            self.wake_later(session.session_id, 0.0)
+        except asyncio.CancelledError:
+            self._leave(session, lost=True)
+            raise
+        else:
+            # No await since the loop's last look at the state: whoever changes it from here on starts a new one.
+            self._crashes.pop(session.session_id, None)
+            self._leave(session, lost=False)
+            self._wake_at(session.session_id, until)
+
+    def _leave(self, session: Session, *, lost: bool) -> None:
+        session.loop = None
+        session.lost = session.lost or lost
+        self._registry.rested(session)
+
+    # Waking.
+
+    def _wake_at(self, session_id: str, wall: int | None) -> None:
+        if wall is None:
+            timer = self._timers.pop(session_id, None)
+            if timer is not None:
+                timer.cancel()
+        else:
+            self.wake_later(session_id, max(0.0, (wall - self._around.clock.wall()) / 1e9))
+
+    def wake_later(self, session_id: str, delay: float) -> None:
+        """Looks at the session after so many seconds, in the place of any earlier appointment."""
+        timer = self._timers.pop(session_id, None)
+        if timer is not None:
+            timer.cancel()
+        if not self._around.draining:
+            self._timers[session_id] = asyncio.get_running_loop().call_later(delay, self._wake, session_id)
+
+    def _wake(self, session_id: str) -> None:
+        del self._timers[session_id]
+        self._own(self.hand_over(session_id), f"wake {session_id}")
+
+    async def hand_over(self, session_id: str) -> None:
+        """Reads the session and starts its loop; fails it when its own loop failed too often."""
+        await self._around.log.room()
+        if self._around.draining:
+            return
+        failpoints.hit("hand_over")
+        if self._crashes.get(session_id, 0) >= _CRASHES:
+            await self._fail(session_id)
+            return
+        try:
+            session = await self._registry.get(session_id)
+        except SessionNotFound:
+            self._crashes.pop(session_id, None)
+        except Exception:
+            logger.exception("the session cannot be read", extra={"session_id": session_id})
+            self._crashes[session_id] = self._crashes.get(session_id, 0) + 1
+            self.wake_later(session_id, 0.0)
+        else:
+            self.start(session)
+
+    async def _fail(self, session_id: str) -> None:
+        """From its row alone, because nothing else of it may be readable."""
+        around = self._around
+        row = await around.log.session(TENANT, session_id)
+        self._crashes.pop(session_id, None)
+        if row is None:
+            return
+        state = State.load(row.checkpoint) or State()
+        state.head, state.log_bytes = row.head_seq, row.log_bytes
+        definition = await self._registry.definition(row.agent_id, row.agent_version)
+        session = self._registry.add(row.key, session_id, definition, state)
+        if state.terminal:
+            return
+        error = events.error(
+            state.turn,
+            event_pb2.ERROR_CODE_UNRECOVERABLE,
+            "the session cannot be recovered; the server's log says more",
+            event_pb2.ERROR_NEXT_SESSION_FAILS,
+        )
+        await session.append([error, Event(status_failed=event_pb2.StatusFailed())])
+
+    # The beginning and the end.
+
+    async def recover(self) -> None:
+        """Every session that is not at rest goes on, oldest first, no faster than there are slots."""
+        around = self._around
+        for _, session_id, wake_time in await around.log.to_wake():
+            if wake_time > around.clock.wall():
+                self._wake_at(session_id, wake_time)
+                continue
+            async with around.slots:
+                await self.hand_over(session_id)
+
+    async def drain(self, grace: float) -> None:
+        """Loops stop at their next boundary; after `grace` seconds they are stopped wherever they are."""
+        self._around.draining = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)

@@ -1,0 +1,90 @@
+"""What a session does next. A decision from its state and the time alone, so that the loop, a restart and a test all
+come to the same one."""
+
+from dataclasses import dataclass
+
+from managedagents.v1 import session_pb2
+from managedagents_server.session.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing, until somebody calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing, until somebody calls or this wall time (nanoseconds) comes."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndInterrupted:
+    """Close what the interrupt left open, and this turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpWaiting:
+    """The answers did not come in time: the turn goes to requires_action."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForTheRest:
+    """In requires_action: an answer came, others are still waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndToolRounds:
+    """The turn reached its limit of tool rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the model, in this turn."""
+
+    turn: int
+    running: bool
+    """status.running is logged first: the turn begins, goes on, or tries again."""
+
+
+Step = Rest | Wait | EndInterrupted | GiveUpWaiting | WaitForTheRest | EndToolRounds | Ask
+
+
+def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int) -> Step:
+    """`now` and `no_deadline_before` are wall times in nanoseconds."""
+    if state.terminal:
+        return Rest()
+    if state.interrupted:
+        return EndInterrupted(state.interrupted[0])
+    if state.paused_seq:
+        return Rest()
+    if not state.turn:
+        return Ask(state.queue[0], running=True) if state.queue else Rest()
+    if state.uses:
+        return _parked(state, now, no_deadline_before)
+    if state.retry_time > now:
+        return Wait(state.retry_time)
+    if state.rounds >= tool_rounds:
+        return EndToolRounds()
+    return Ask(state.turn, running=state.state != session_pb2.SESSION_STATUS_RUNNING)
+
+
+def _parked(state: State, now: int, no_deadline_before: int) -> Step:
+    if state.state == session_pb2.SESSION_STATUS_IDLE:
+        return WaitForTheRest() if state.answered else Rest()
+    deadline = max(min(use.deadline for use in state.uses.values()), no_deadline_before)
+    return GiveUpWaiting() if deadline <= now else Wait(deadline)
+
+
+def wake_time(step: Step) -> int | None:
+    """What the log's index of wake-up times says of a session whose next step this is."""
+    match step:
+        case Rest():
+            return None
+        case Wait(until):
+            return until
+        case _:
+            return 0

@@ -1,0 +1,131 @@
+"""One session in memory: its state, and the one path by which anything gets into its log.
+
+The path gives out seqs in memory, counting appends in flight, so that inbox and loop never collide; the expected head
+in each append fences foreign writers only. After a failed commit nothing more is appended here: the session is read
+anew.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from managedagents.v1 import agent_pb2
+from managedagents_server.log import Append, EventRow, Log, LogConflict, SessionFields, VerbatimRow
+from managedagents_server.providers.base import Verbatim
+from managedagents_server.session.conversation import Conversation, rebuild
+from managedagents_server.session.fold import apply
+from managedagents_server.session.frames import Event, from_frame, to_row
+from managedagents_server.session.state import State
+from managedagents_server.words.clock import Clock
+from managedagents_server.words.request import KeptAnswer
+
+if TYPE_CHECKING:
+    from managedagents_server.session.live import LiveResponse
+
+
+class Session:
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        key: int,
+        session_id: str,
+        definition: agent_pb2.AgentDefinition,
+        state: State,
+        next_wake: Callable[[State], int | None],
+    ) -> None:
+        self.key = key
+        self.session_id = session_id
+        self.definition = definition
+        self.state = state
+        """As of everything that was handed to the log, commits in flight included."""
+        self.live: "LiveResponse | None" = None
+        """The model response in the making, or the last one."""
+        self.loop: asyncio.Task[None] | None = None
+        self.scope: asyncio.Timeout | None = None
+        """Where an interrupt takes hold of what the loop waits for."""
+        self.lost = False
+        """A commit failed, or the session is deleted: whoever needs it reads it anew."""
+        self.crashes = 0
+        """Exceptions in a row of the loop."""
+        self._log = log
+        self._clock = clock
+        self._next_wake = next_wake
+        self._conversation: Conversation | None = None
+        self._in_flight: set[asyncio.Future[None]] = set()
+
+    def append(
+        self,
+        events: Sequence[Event],
+        *,
+        verbatim: Verbatim | None = None,
+        kept: Callable[[int], KeptAnswer | None] = lambda _: None,
+    ) -> asyncio.Future[None]:
+        """Logs the events in one write. They get their seqs at once; the future is done at the commit. LogConflict or
+        LogUnavailable: nothing was written and the session is lost. The first event is the one that `verbatim` stands
+        beside; `kept` makes the answer to keep from its seq."""
+        head = self.state.head
+        now = self._clock.wall()
+        rows: list[EventRow] = []
+        for event in events:
+            event.seq = self.state.head + 1
+            event.create_time.FromNanoseconds(now)
+            row = to_row(event, now, head + 1)
+            apply(self.state, event, len(row.frame))
+            rows.append(row)
+            if self._conversation is not None:
+                self._conversation.add(event, verbatim if event.HasField("response") else None)
+        state = self.state
+        fields = SessionFields(state.head, state.log_bytes, int(state.status), self._next_wake(state), state.dump())
+        verbatim_row = None if verbatim is None else VerbatimRow(head + 1, verbatim.provider, verbatim.blob)
+        append = Append(self.key, head, rows, fields, now, verbatim_row, kept(head + 1))
+        done = self._log.append(append)
+        self._in_flight.add(done)
+        done.add_done_callback(self._settled)
+        return done
+
+    def _settled(self, done: "asyncio.Future[None]") -> None:
+        self._in_flight.discard(done)
+        if not done.cancelled() and done.exception() is not None:
+            self.lost = True
+
+    @property
+    def in_flight(self) -> bool:
+        return bool(self._in_flight)
+
+    async def settled(self) -> None:
+        """Returns when no append is in flight, whatever became of them."""
+        while self._in_flight:
+            await asyncio.wait(self._in_flight)
+
+    @property
+    def memory(self) -> int:
+        """About what the session holds, in bytes."""
+        return 4096 + (self.state.log_bytes if self._conversation is not None else 0)
+
+    async def conversation(self) -> Conversation:
+        """Read from the log at the first need, kept up by every append since."""
+        if self._conversation is None:
+            await self.settled()
+            frames = await self._log.all_events(self.key)
+            verbatims = await self._log.verbatims(self.key)
+            events = [from_frame(frame) for frame in frames]
+            by_seq = {row.seq: Verbatim(row.provider, row.blob) for row in verbatims}
+            conversation = rebuild(events, by_seq)
+            # What was appended while the log was read is in the state already and in the log by now or soon.
+            while len(events) < self.state.head:
+                await self.settled()
+                if self.lost:
+                    raise LogConflict("the session's log is not where it was")
+                more = await self._log.events(self.key, len(events), most_rows=10_000, most_bytes=1 << 24)
+                for row in more:
+                    event = from_frame(row.frame)
+                    conversation.add(event, by_seq.get(event.seq))
+                    events.append(event)
+            self._conversation = conversation
+        return self._conversation
+
+    def interrupt(self) -> None:
+        """Ends what the loop waits for, so that it looks at its state again."""
+        if self.scope is not None and not self.scope.expired():
+            self.scope.reschedule(asyncio.get_running_loop().time())

@@ -1,0 +1,148 @@
+"""Where a session stands, as `fold` makes it from its log.
+
+A snapshot of it (the checkpoint) is written with every append; it is a cache and can always be made anew from the
+events.
+"""
+
+import json
+from dataclasses import dataclass, field, fields, replace
+
+from managedagents.v1 import model_pb2, session_pb2
+
+FOLD = 1
+"""The version of the fold. Raise it when the fold changes: checkpoints of another version are thrown away."""
+
+TERMINAL = frozenset(
+    {
+        session_pb2.SESSION_STATUS_COMPLETED,
+        session_pb2.SESSION_STATUS_FAILED,
+        session_pb2.SESSION_STATUS_ARCHIVED,
+    }
+)
+
+SECOND = 1_000_000_000
+
+
+@dataclass(slots=True)
+class OpenUse:
+    """A tool use without a result. Kept in the order of the calls."""
+
+    name: str
+    seq: int
+    custom: bool
+    """The client answers it with user.custom_tool_result."""
+    deadline: int
+    """Wall time in nanoseconds at which its wait goes to requires_action."""
+
+
+@dataclass(slots=True)
+class Spent:
+    """Usage, summed. Times in nanoseconds."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    requests: int = 0
+    model_time: int = 0
+
+    def add(self, usage: model_pb2.Usage) -> None:
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cache_read_tokens += usage.cache_read_tokens
+        self.cache_write_tokens += usage.cache_write_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+        self.requests += usage.requests
+        self.model_time += usage.model_time.ToNanoseconds()
+
+    def values(self) -> list[int]:
+        return [getattr(self, name) for name in _SPENT]
+
+    def plus(self, usage: model_pb2.Usage) -> "Spent":
+        total = replace(self)
+        total.add(usage)
+        return total
+
+    def message(self) -> model_pb2.Usage:
+        usage = model_pb2.Usage(
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cache_read_tokens=self.cache_read_tokens,
+            cache_write_tokens=self.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens,
+            requests=self.requests,
+        )
+        if self.model_time:
+            usage.model_time.FromNanoseconds(self.model_time)
+        return usage
+
+
+@dataclass(slots=True)
+class State:
+    head: int = 0
+    log_bytes: int = 0
+    state: int = session_pb2.SESSION_STATUS_QUEUED
+    """The SessionStatus underneath the pause flag."""
+    queue: list[int] = field(default_factory=list)
+    """The seqs of the messages that wait for their turn."""
+    turn: int = 0
+    """The open turn; 0: none."""
+    uses: dict[str, OpenUse] = field(default_factory=dict)
+    answered: bool = False
+    """In requires_action: an answer came since status.idle was logged."""
+    rounds: int = 0
+    """Model answers in the open turn."""
+    failures: int = 0
+    """Failures in a row of the model request that is due."""
+    retry_time: int = 0
+    """Rescheduling: wall time in nanoseconds at which the next attempt is due."""
+    finished: int = 0
+    """Model requests that the log shows as finished: answered, or failed."""
+    response: str = ""
+    """The id of the last model response."""
+    interrupted: list[int] = field(default_factory=list)
+    """The turns that a logged interrupt ends and that have no status.idle yet."""
+    drop_below: int = 0
+    """Queued messages of a lower seq are dropped with the next status.idle; 0: none."""
+    paused_seq: int = 0
+    """The seq of the status.paused in force; 0: not paused."""
+    paused_time: int = 0
+    """Its wall time in nanoseconds."""
+    resumed_seq: int = 0
+    spent: Spent = field(default_factory=Spent)
+    turn_spent: Spent = field(default_factory=Spent)
+
+    @property
+    def status(self) -> int:
+        """As Status gives it."""
+        if self.paused_seq and self.state not in TERMINAL:
+            return session_pb2.SESSION_STATUS_PAUSED
+        return self.state
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in TERMINAL
+
+    def dump(self) -> str:
+        values = {name: getattr(self, name) for name in _PLAIN}
+        values["fold"] = FOLD
+        values["uses"] = [[id_, use.name, use.seq, use.custom, use.deadline] for id_, use in self.uses.items()]
+        values["spent"] = self.spent.values()
+        values["turn_spent"] = self.turn_spent.values()
+        return json.dumps(values, separators=(",", ":"))
+
+    @classmethod
+    def load(cls, checkpoint: str) -> "State | None":
+        """None: made by another version of the fold."""
+        values = json.loads(checkpoint) if checkpoint else {}
+        if values.pop("fold", None) != FOLD:
+            return None
+        values["uses"] = {id_: OpenUse(*use) for id_, *use in values["uses"]}
+        values["spent"] = Spent(*values["spent"])
+        values["turn_spent"] = Spent(*values["turn_spent"])
+        return cls(**values)
+
+
+_SPENT = tuple(entry.name for entry in fields(Spent))
+_PLAIN = tuple(entry.name for entry in fields(State) if entry.name not in ("uses", "spent", "turn_spent"))

@@ -1,0 +1,136 @@
+"""What callers are shown of rows and states."""
+
+import base64
+import binascii
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import service_pb2 as pb
+from managedagents_server.log import EventRow, Log, SessionRow
+from managedagents_server.session.events import timestamp
+from managedagents_server.session.frames import from_frame
+from managedagents_server.session.state import State
+from managedagents_server.words.errors import FromSeqBeyondHead, InvalidPageToken
+
+PagedRequest = pb.ListAgentsRequest | pb.ListSessionsRequest | pb.ListEventsRequest
+
+_PAGE = 50
+_EVENTS_PAGE = 100
+_EVENTS_PAGE_BYTES = 1024 * 1024
+
+
+def status(value: int) -> session_pb2.SessionStatus.ValueType:
+    return session_pb2.SessionStatus.ValueType(value)
+
+
+def dump_metadata(metadata: Mapping[str, str]) -> str:
+    return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
+
+
+def session(row: SessionRow, state: State) -> session_pb2.Session:
+    return session_pb2.Session(
+        session_id=row.session_id,
+        agent_id=row.agent_id,
+        agent_version=row.agent_version,
+        status=status(state.status),
+        state=status(state.state),
+        paused=bool(state.paused_seq),
+        head_seq=row.head_seq,
+        usage=state.spent.message(),
+        metadata=json.loads(row.metadata),
+        create_time=timestamp(row.create_time),
+        update_time=timestamp(row.update_time),
+    )
+
+
+def use_id(row: EventRow) -> str:
+    """The id of the tool use that the row holds; empty: it holds none."""
+    event = from_frame(row.frame)
+    match event.WhichOneof("payload"):
+        case "agent_custom_tool_use":
+            return event.agent_custom_tool_use.custom_tool_use_id
+        case "agent_tool_use":
+            return event.agent_tool_use.tool_use_id
+        case "agent_mcp_tool_use":
+            return event.agent_mcp_tool_use.tool_use_id
+        case _:
+            return ""
+
+
+def status_response(state: State, uses: Sequence[EventRow]) -> pb.StatusResponse:
+    return pb.StatusResponse(
+        status=status(state.status),
+        state=status(state.state),
+        paused=bool(state.paused_seq),
+        head_seq=state.head,
+        turn=state.turn,
+        queued_messages=len(state.queue),
+        pending_actions=[] if state.terminal else [_pending(state, from_frame(row.frame)) for row in uses],
+        usage=state.spent.message(),
+    )
+
+
+def _pending(state: State, event: event_pb2.SessionEvent) -> session_pb2.PendingAction:
+    use = event.agent_custom_tool_use
+    return session_pb2.PendingAction(
+        tool_use_id=use.custom_tool_use_id,
+        kind=session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT,
+        name=use.name,
+        input_json=use.input_json,
+        seq=event.seq,
+        deadline=timestamp(state.uses[use.custom_tool_use_id].deadline),
+    )
+
+
+async def list_events(log: Log, row: SessionRow, request: pb.ListEventsRequest) -> pb.ListEventsResponse:
+    if request.from_seq > row.head_seq:
+        raise FromSeqBeyondHead(f"from_seq {request.from_seq} is beyond the head {row.head_seq}", head_seq=row.head_seq)
+    size, after = page(request, _EVENTS_PAGE)
+    cursor = request.from_seq if after is None else after
+    events: list[event_pb2.SessionEvent] = []
+    room = _EVENTS_PAGE_BYTES
+    kinds = frozenset(request.kinds)
+    while cursor < row.head_seq and len(events) < size and room > 0:
+        for found in await log.events(row.key, cursor, most_rows=1000, most_bytes=room):
+            if len(events) == size or found.seq > row.head_seq:
+                break
+            cursor = found.seq
+            if not kinds or found.kind in kinds:
+                events.append(from_frame(found.frame))
+                room -= len(found.frame)
+    token = next_token(request, cursor) if cursor < row.head_seq else ""
+    return pb.ListEventsResponse(events=events, next_page_token=token)
+
+
+# Page tokens: the last row's key, and a mark of the filters that the page was asked with.
+
+
+def _mark(request: PagedRequest) -> str:
+    filters = copy.deepcopy(request)
+    filters.ClearField("page_token")
+    filters.ClearField("page_size")
+    content = type(request).__name__.encode() + filters.SerializeToString(deterministic=True)
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def next_token(request: PagedRequest, key: int) -> str:
+    return base64.urlsafe_b64encode(f"{key}.{_mark(request)}".encode()).decode().rstrip("=")
+
+
+def page(request: PagedRequest, default: int = _PAGE) -> tuple[int, int | None]:
+    """How many rows, and the key that the page before ended with; None: the first page."""
+    size = request.page_size or default
+    if not request.page_token:
+        return size, None
+    token = request.page_token
+    try:
+        key, _, mark = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode().partition(".")
+        number = int(key)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidPageToken("the page token is none of this server's") from error
+    if mark != _mark(request):
+        raise InvalidPageToken("the page token belongs to a request with other filters")
+    return size, number
