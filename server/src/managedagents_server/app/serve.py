@@ -59,7 +59,7 @@ async def serve(asked: Serve) -> None:
         parts.push_async_callback(server.stop, None)
         group = await parts.enter_async_context(asyncio.TaskGroup())
 
-        followers = Followers(runtime, log, asked.limits)
+        followers = Followers(runtime.reads, log, asked.limits)
         changes = Changes(log, group)
         server.add_generic_rpc_handlers((service(runtime, followers, changes, asked.limits),))
         vitals = Health(writable=log.writable)

@@ -3,7 +3,6 @@
 from collections import OrderedDict
 
 from managedagents.v1 import agent_pb2
-from managedagents_server.providers import checks
 from managedagents_server.providers.base import Model
 from managedagents_server.providers.deferred import DeferredModel, Vendors
 from managedagents_server.providers.scripted import ScriptedModel
@@ -25,15 +24,8 @@ class Providers:
         self._vendors = Vendors(clock, limits)
         self._kept: OrderedDict[bytes, Model] = OrderedDict()
 
-    def check(self, definition: agent_pb2.AgentDefinition, path: str = "definition") -> None:
-        """Refuses a model that cannot be asked as the definition wants, as far as that can be known without a network.
-
-        `path` leads to the definition in the request. Raises InvalidRequest or NotImplementedYet.
-        """
-        checks.check(definition, path)
-
     def model(self, definition: agent_pb2.AgentDefinition) -> Model:
-        """The model of a definition that `check` has passed."""
+        """The model of a definition that the front has let through."""
         match definition.model.WhichOneof("ref"):
             case "scripted":
                 return ScriptedModel(definition.model.scripted, self._clock)

@@ -2,6 +2,7 @@
 beside the event loop. A server of scripted models never imports them."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,28 +17,31 @@ if TYPE_CHECKING:
 
 
 class Vendors:
-    """Builds the real models over the one pool of connections that they share."""
+    """Builds the real models over the one HTTP client that they share."""
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
         self._limits = limits
-        self._building = asyncio.Lock()
+        self._one_at_a_time = asyncio.Lock()
+        # A cancelled turn leaves its thread behind, which goes on while the next one begins.
+        self._one_client = threading.Lock()
         self._http: httpx2.AsyncClient | None = None
 
     async def openai_compatible(self, reference: agent_pb2.ProviderModel) -> Model:
-        async with self._building:
+        async with self._one_at_a_time:
             return await asyncio.to_thread(self._build, reference)
 
     def _build(self, reference: agent_pb2.ProviderModel) -> Model:
         from managedagents_server.providers import openai_compatible
 
-        if self._http is None:
-            self._http = openai_compatible.http_client()
+        with self._one_client:
+            if self._http is None:
+                self._http = openai_compatible.http_client()
         return openai_compatible.OpenAICompatibleModel(reference, self._http, self._clock, self._limits)
 
     async def close(self) -> None:
         """Closes the connections. Models that were built before cannot be asked any more."""
-        async with self._building:
+        async with self._one_at_a_time:
             if self._http is not None:
                 await self._http.aclose()
 

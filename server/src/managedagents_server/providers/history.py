@@ -45,9 +45,15 @@ def _prompt(blocks: Sequence[attachments.Block]) -> library.UserPromptPart:
 def _response(answered: Answered, provider: str) -> library.ModelResponse:
     verbatim = answered.verbatim
     if verbatim is not None and verbatim.provider == provider:
-        (response,) = library.ModelMessagesTypeAdapter.validate_json(verbatim.blob)
-        if isinstance(response, library.ModelResponse):
-            return response
+        try:
+            restored = library.ModelMessagesTypeAdapter.validate_json(verbatim.blob)
+        except ValueError:
+            # Written by a version of the library that this one cannot read: the events tell the same, but for what
+            # only the provider understands.
+            restored = []
+        for response in restored:
+            if isinstance(response, library.ModelResponse):
+                return response
     return library.ModelResponse(parts=list(_told(answered)))
 
 

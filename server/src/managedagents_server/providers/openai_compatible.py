@@ -49,10 +49,15 @@ _EFFORTS: dict[agent_pb2.ThinkingEffort.ValueType, Literal["none", "low", "mediu
 
 
 def http_client() -> httpx2.AsyncClient:
-    """The one pool of connections. How long a model may be silent is watched over its tokens, not here."""
+    """The one client. How long a model may be silent is watched over its tokens, not here.
+
+    Each request has a connection of its own. Some servers hang up after a streamed answer, and the next request, which
+    in a turn with tools follows at once, then runs into the hang-up: llama.cpp's server lost 2 of 100 so. It cannot be
+    told from a server that died over the request, so it would be a logged failure and a backoff of seconds.
+    """
     return httpx2.AsyncClient(
         timeout=httpx2.Timeout(None, connect=5.0),
-        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0),
         trust_env=False,
         event_hooks={"request": [_keep_only_known_headers]},
     )

@@ -29,6 +29,7 @@ STATUS: Mapping[error_pb2.ErrorReason.ValueType, grpc.StatusCode] = {
     error_pb2.ERROR_REASON_REQUEST_ID_REUSED: grpc.StatusCode.ALREADY_EXISTS,
     error_pb2.ERROR_REASON_FROM_SEQ_BEYOND_HEAD: grpc.StatusCode.OUT_OF_RANGE,
     error_pb2.ERROR_REASON_LOG_REPLACED: grpc.StatusCode.FAILED_PRECONDITION,
+    error_pb2.ERROR_REASON_EVENT_UNREADABLE: grpc.StatusCode.DATA_LOSS,
     error_pb2.ERROR_REASON_LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     error_pb2.ERROR_REASON_LOG_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     error_pb2.ERROR_REASON_DRAINING: grpc.StatusCode.UNAVAILABLE,

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from managedagents.v1 import service_pb2 as pb
 from managedagents.v1 import session_pb2, stream_pb2
 from managedagents_server.log import EventRow, Feed, Log
-from managedagents_server.session import Runtime
-from managedagents_server.session.frames import varint
+from managedagents_server.session import Reads
+from managedagents_server.session.frames import from_row, varint
 from managedagents_server.session.live import LiveCursor, LiveEnd, LiveResponse
-from managedagents_server.words.errors import FromSeqBeyondHead, LimitExceeded, LogReplaced
+from managedagents_server.words.errors import EventUnreadable, FromSeqBeyondHead, LimitExceeded, LogReplaced
 from managedagents_server.words.limits import Limits
 
 Write = Callable[[bytes], Awaitable[None]]
@@ -38,8 +38,8 @@ _ENDED_AS = {
 class Followers:
     """All open streams."""
 
-    def __init__(self, runtime: Runtime, log: Log, limits: Limits) -> None:
-        self._runtime = runtime
+    def __init__(self, reads: Reads, log: Log, limits: Limits) -> None:
+        self._reads = reads
         self._log = log
         self._limits = limits
         self._open = 0
@@ -56,7 +56,7 @@ class Followers:
         self._open += 1
         self._none_open.clear()
         try:
-            row, _ = await self._runtime.followed(request.session_id)
+            row, _ = await self._reads.followed(request.session_id)
             with self._log.feed(row.key) as feed:
                 await self._follow(request, write, feed)
         finally:
@@ -66,7 +66,7 @@ class Followers:
 
     async def _follow(self, request: pb.StreamEventsRequest, write: Write, feed: Feed) -> None:
         # Read again under the feed: from here on nothing happens to the session without a ring.
-        row, state = await self._runtime.followed(request.session_id)
+        row, state = await self._reads.followed(request.session_id)
         if request.HasField("log_id") and request.log_id != self._log.log_id:
             raise LogReplaced(f"this server's log is {self._log.log_id}, not {request.log_id}", log_id=self._log.log_id)
         cursor = request.from_seq if request.HasField("from_seq") else row.head_seq
@@ -99,7 +99,7 @@ class Followers:
                 await follower.ended(stream_pb2.STREAM_END_REASON_DRAINING, final=False)
                 return
             if follower.request.include_deltas:
-                await follower.send_deltas(self._runtime.live(follower.request.session_id))
+                await follower.send_deltas(self._reads.live(follower.request.session_id))
             await follower.wait(bell)
 
     async def end_all(self, grace: float = 2.0) -> None:
@@ -142,12 +142,19 @@ class _Follower:
             rows = await self.log.events(
                 self.session, self.cursor, most_rows=_ROWS_A_READ, most_bytes=self.limits.batch_bytes
             )
-        for batch in _batches(rows, self.limits.batch_bytes):
+            if self.feed.deleted:
+                return True  # What was read may have been half purged.
+        most_rows = _SCANNED_BEFORE_PROGRESS if self.request.kinds else _ROWS_A_READ
+        for batch in _batches(rows, self.limits.batch_bytes, most_rows):
             self.end = _ENDS_WITH.get(batch[-1].kind, self.end)
             await self._send_batch(batch)
+            if self.cursor != batch[-1].seq:
+                break
         return bool(rows)
 
     async def _send_batch(self, batch: Sequence[EventRow]) -> None:
+        if self.end == stream_pb2.STREAM_END_REASON_FAILED:
+            batch = self._readable(batch)
         before, self.cursor = self.cursor, batch[-1].seq
         kinds = self.request.kinds
         if not kinds:
@@ -163,6 +170,18 @@ class _Follower:
         self.scanned += len(batch)
         if self.scanned >= _SCANNED_BEFORE_PROGRESS:
             await self._send_progress()
+
+    def _readable(self, batch: Sequence[EventRow]) -> Sequence[EventRow]:
+        """A session may have failed because its log cannot be read: one bad frame would make a whole message
+        unreadable. The batch up to there; EventUnreadable where it begins with it."""
+        for i, row in enumerate(batch):
+            try:
+                from_row(row)
+            except EventUnreadable:
+                if i == 0:
+                    raise
+                return batch[:i]
+        return batch
 
     async def _send_progress(self) -> None:
         await self._send(_message(progress=stream_pb2.StreamProgress(through_seq=self.cursor)))
@@ -199,22 +218,26 @@ class _Follower:
         await self._send(_message(ended=ended))
 
 
-def _batches(rows: Sequence[EventRow], most_bytes: int) -> Iterator[Sequence[EventRow]]:
-    """Whole groups, as many as come near the bound, at least one."""
-    if sum(len(row.frame) for row in rows) <= most_bytes:
-        if rows:
-            yield rows
+def _batches(rows: Sequence[EventRow], most_bytes: int, most_rows: int) -> Iterator[Sequence[EventRow]]:
+    """Whole groups: no more bytes than the bound where groups allow it, and no more rows than come with the group that
+    reaches theirs."""
+    if not rows:
         return
-    start = size = 0
-    group_start = group_size = 0
+    if len(rows) <= most_rows and sum(len(row.frame) for row in rows) <= most_bytes:
+        yield rows
+        return
+    start = size = group = group_size = 0
     for i, row in enumerate(rows):
-        if i > start and row.group != rows[i - 1].group:
-            group_start, group_size = i, 0
-        group_size += len(row.frame)
+        if row.group != rows[group].group:
+            group, group_size = i, 0
+            if i - start >= most_rows:
+                yield rows[start:i]
+                start, size = i, 0
         size += len(row.frame)
-        if size > most_bytes and group_start > start:
-            yield rows[start:group_start]
-            start, size = group_start, group_size
+        group_size += len(row.frame)
+        if size > most_bytes and group > start:
+            yield rows[start:group]
+            start, size = group, group_size
     yield rows[start:]
 
 

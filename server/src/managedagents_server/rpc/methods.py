@@ -49,22 +49,23 @@ Method = Read | Change | Follow | NotBuilt
 
 
 def methods(runtime: Runtime, followers: Followers) -> Mapping[str, Method]:
+    agents, changes, reads = runtime.agents, runtime.changes, runtime.reads
     return {
-        "Create": Change(validate.create, runtime.create, slow=True),
-        "StartSession": Change(validate.start_session, runtime.start_session),
-        "SendEvent": Change(validate.send_event, runtime.send_event),
+        "Create": Change(validate.create, agents.create, slow=True),
+        "StartSession": Change(validate.start_session, changes.start_session),
+        "SendEvent": Change(validate.send_event, changes.send_event),
         "StreamEvents": Follow(validate.stream_events, followers.follow),
-        "Interrupt": Change(validate.change_session, runtime.interrupt),
-        "Pause": Change(validate.change_session, runtime.pause),
-        "Resume": Change(validate.change_session, runtime.resume),
-        "Status": Read(validate.on_session, runtime.status),
-        "Archive": Change(validate.change_session, runtime.archive),
-        "DeleteSession": Change(validate.change_session, runtime.delete_session),
-        "GetAgent": Read(validate.get_agent, runtime.get_agent),
-        "ListAgents": Read(validate.list_agents, runtime.list_agents),
+        "Interrupt": Change(validate.change_session, changes.interrupt),
+        "Pause": Change(validate.change_session, changes.pause),
+        "Resume": Change(validate.change_session, changes.resume),
+        "Status": Read(validate.on_session, reads.status),
+        "Archive": Change(validate.change_session, changes.archive),
+        "DeleteSession": Change(validate.change_session, changes.delete_session),
+        "GetAgent": Read(validate.get_agent, agents.get),
+        "ListAgents": Read(validate.list_agents, agents.list),
         "UpdateAgent": NotBuilt(),
-        "ArchiveAgent": Change(validate.archive_agent, runtime.archive_agent),
-        "GetSession": Read(validate.on_session, runtime.get_session),
-        "ListSessions": Read(validate.list_sessions, runtime.list_sessions),
-        "ListEvents": Read(validate.list_events, runtime.list_events),
+        "ArchiveAgent": Change(validate.archive_agent, agents.archive),
+        "GetSession": Read(validate.on_session, reads.get_session),
+        "ListSessions": Read(validate.list_sessions, reads.list_sessions),
+        "ListEvents": Read(validate.list_events, reads.list_events),
     }

@@ -168,7 +168,7 @@ async def _answer(name: str, work: Awaitable[_Answer], context: _Context) -> _An
 
 
 def _log_refusal(name: str, fault: RuntimeFault, started: float) -> None:
-    level = logging.ERROR if isinstance(fault, InternalFault) else logging.WARNING
+    level = logging.ERROR if isinstance(fault, InternalFault) else logging.INFO
     fields = _fields(name, STATUS[fault.reason].name, started)
     logger.log(
         level, "%s: %s", name, cut(fault.message, MESSAGE_BYTES), extra={**fields, "reason": reason_name(fault.reason)}

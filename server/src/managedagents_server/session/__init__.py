@@ -1,5 +1,6 @@
 """The heart: sessions, what they do next, and who runs them."""
 
+from managedagents_server.session.reads import Reads
 from managedagents_server.session.runtime import Runtime
 
-__all__ = ["Runtime"]
+__all__ = ["Reads", "Runtime"]

@@ -54,6 +54,7 @@ async def ask(session: Session, around: Around, step: Ask) -> None:
         if live.end is None:
             live.end = LiveEnd.DISCARDED
         if session.live is live:
+            session.live = None
             around.log.ring_live(session.key)
 
 

@@ -1,6 +1,6 @@
 """The events that the server itself writes, each from the facts that make it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -58,8 +58,8 @@ def closed(turn: int, use: str, cause: event_pb2.ToolResultCause.ValueType, word
     )
 
 
-def waits(state: State) -> event_pb2.StopReason:
-    return event_pb2.StopReason(requires_action=event_pb2.RequiresAction(ids=list(state.uses)))
+def waits(uses: Iterable[str]) -> event_pb2.StopReason:
+    return event_pb2.StopReason(requires_action=event_pb2.RequiresAction(ids=uses))
 
 
 def response(

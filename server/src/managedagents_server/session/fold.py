@@ -75,7 +75,6 @@ def _tool_use(state: State, event: Event) -> None:
 
 def _custom_tool_result(state: State, event: Event) -> None:
     del state.uses[event.user_custom_tool_result.custom_tool_use_id]
-    state.answered = True
 
 
 def _tool_result(state: State, event: Event) -> None:
@@ -90,13 +89,11 @@ def _running(state: State, event: Event) -> None:
         state.failures = 0
         state.turn_spent = Spent()
     state.state = session_pb2.SESSION_STATUS_RUNNING
-    state.answered = False
     state.retry_time = 0
 
 
 def _idle(state: State, event: Event) -> None:
     state.state = session_pb2.SESSION_STATUS_IDLE
-    state.answered = False
     reason = event.status_idle.stop_reason
     if reason.WhichOneof("reason") == "requires_action":
         return

@@ -1,8 +1,11 @@
 """From event to log row and back. A frame is an event as an element of EventBatch.events (field 1, length-delimited):
 joined frames are a batch's wire bytes. See protobuf.dev/programming-guides/encoding."""
 
+from google.protobuf.message import DecodeError
+
 from managedagents.v1 import event_pb2
 from managedagents_server.log import EventRow
+from managedagents_server.words.errors import EventUnreadable
 
 Event = event_pb2.SessionEvent
 
@@ -30,8 +33,19 @@ def to_row(event: Event, create_time: int, group: int) -> EventRow:
 
 
 def from_frame(frame: bytes) -> Event:
-    """Raises google.protobuf.message.DecodeError."""
+    """Raises DecodeError."""
     start = 2
     while frame[start - 1] & 0x80:
         start += 1
     return Event.FromString(frame[start:])
+
+
+def from_row(row: EventRow) -> Event:
+    """Raises EventUnreadable."""
+    try:
+        event = from_frame(row.frame)
+    except (DecodeError, IndexError) as error:
+        raise EventUnreadable.of(row.seq) from error
+    if event.seq != row.seq:
+        raise EventUnreadable.of(row.seq)
+    return event

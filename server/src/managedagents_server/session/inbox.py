@@ -1,6 +1,8 @@
 """What a session takes from its client, and what it refuses. Decided on its state alone, before anything is written."""
 
 from managedagents.v1 import event_pb2, session_pb2
+from managedagents_server.session import events
+from managedagents_server.session.frames import Event
 from managedagents_server.session.state import State
 from managedagents_server.words.errors import LimitExceeded, RuntimeFault, SessionTerminal, ToolUseClosed
 from managedagents_server.words.limits import Limits
@@ -57,15 +59,23 @@ def _full(limit: str, value: int) -> LimitExceeded:
     return LimitExceeded("the session's log is full; start a new session", limit=limit, value=value)
 
 
-def logged(state: State, event: event_pb2.UserEvent) -> event_pb2.SessionEvent:
-    """The event as it stands in the log, in the turn that it belongs to."""
+def logged(state: State, event: event_pb2.UserEvent) -> list[Event]:
+    """What the log gets: the event, in the turn that it belongs to, and what follows from it at once."""
     own = state.head + 1
     match event.WhichOneof("event"):
         case "user_message":
-            return event_pb2.SessionEvent(turn=own, user_message=event.user_message)
+            return [Event(turn=own, user_message=event.user_message)]
         case "user_interrupt":
-            return event_pb2.SessionEvent(turn=state.turn or own, user_interrupt=event.user_interrupt)
+            return [Event(turn=state.turn or own, user_interrupt=event.user_interrupt)]
         case "user_custom_tool_result":
-            given = event.user_custom_tool_result
-            return event_pb2.SessionEvent(turn=state.turn, user_custom_tool_result=given)
+            given = Event(turn=state.turn, user_custom_tool_result=event.user_custom_tool_result)
+            return [given, *_still_waits(state, event.user_custom_tool_result.custom_tool_use_id)]
     raise AssertionError(f"{event.WhichOneof('event')} was let through")
+
+
+def _still_waits(state: State, answered: str) -> list[Event]:
+    """In requires_action each partial answer says again what remains."""
+    remaining = [use_id for use_id in state.uses if use_id != answered]
+    if state.state != session_pb2.SESSION_STATUS_IDLE or not remaining or state.interrupted:
+        return []
+    return [events.idle(state.turn, events.waits(remaining), state.turn_spent.message())]

@@ -51,12 +51,14 @@ class LiveResponse:
             part = self._parts[cursor.part]
             piece = bytes(part.text[cursor.offset :])
             if piece:
+                # It may have grown by the time that this piece is sent: look again before the next part.
                 yield self._delta(part, cursor, piece.decode())
                 cursor.offset += len(piece)
-            if cursor.part == len(self._parts) - 1:
+            elif cursor.part == len(self._parts) - 1:
                 return
-            cursor.part += 1
-            cursor.offset = 0
+            else:
+                cursor.part += 1
+                cursor.offset = 0
 
     def _delta(self, part: _Part, cursor: LiveCursor, piece: str) -> stream_pb2.StreamDelta:
         delta = stream_pb2.StreamDelta(

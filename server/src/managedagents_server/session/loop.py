@@ -18,7 +18,6 @@ from managedagents_server.session.plan import (
     Rest,
     Step,
     Wait,
-    WaitForTheRest,
 )
 from managedagents_server.session.session import Session
 from managedagents_server.session.state import Spent
@@ -77,9 +76,7 @@ def _settling(session: Session, step: Step) -> list[Event]:
                 f"{len(state.uses)} of the turn's tool uses were not answered in time; they can still be answered",
                 event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS,
             )
-            return [error, events.idle(state.turn, events.waits(state), state.turn_spent.message())]
-        case WaitForTheRest():
-            return [events.idle(state.turn, events.waits(state), state.turn_spent.message())]
+            return [error, events.idle(state.turn, events.waits(state.uses), state.turn_spent.message())]
         case EndToolRounds():
             reason = event_pb2.StopReason(max_tool_rounds=event_pb2.MaxToolRounds())
             return [events.idle(state.turn, reason, state.turn_spent.message())]

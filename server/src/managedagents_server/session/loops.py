@@ -2,9 +2,12 @@
 with a loop that fails. Owns every loop's task."""
 
 import asyncio
+import contextvars
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
-from managedagents.v1 import event_pb2
+from managedagents.v1 import agent_pb2, event_pb2
 from managedagents_server.log import LogConflict
 from managedagents_server.session import events, loop
 from managedagents_server.session.around import Around
@@ -12,6 +15,7 @@ from managedagents_server.session.frames import Event
 from managedagents_server.session.registry import Registry
 from managedagents_server.session.session import Session
 from managedagents_server.session.state import State
+from managedagents_server.words import context as log_context
 from managedagents_server.words import failpoints
 from managedagents_server.words.errors import LogUnavailable, SessionNotFound
 from managedagents_server.words.request import TENANT
@@ -35,10 +39,13 @@ class Loops:
         """The session may have something to do. Called after every change that its loop did not make itself."""
         if session.loop is None and not self._around.draining and not session.lost:
             self._registry.woke(session)
-            session.loop = self._own(self._run(session), session.session_id)
+            session.loop = self._own(session.session_id, self._run(session))
 
-    def _own(self, work: "asyncio._CoroutineLike[None]", name: str) -> asyncio.Task[None]:
-        task = self._tasks.create_task(work, name=name)
+    def _own(self, session_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # A context of its own: what the session logs from here on is not about the call that woke it.
+        context = contextvars.Context()
+        context.run(log_context.session_id.set, session_id)
+        task = self._tasks.create_task(work, name=session_id, context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
@@ -50,7 +57,7 @@ class Loops:
             self._leave(session, lost=True)
             self.wake_later(session.session_id, 0.0)
         except Exception:
-            logger.exception("the session's loop failed", extra={"session_id": session.session_id})
+            logger.exception("the session's loop failed")
             self._leave(session, lost=True)
             self._crashes[session.session_id] = self._crashes.get(session.session_id, 0) + 1
             self.wake_later(session.session_id, 0.0)
@@ -88,7 +95,7 @@ class Loops:
 
     def _wake(self, session_id: str) -> None:
         del self._timers[session_id]
-        self._own(self.hand_over(session_id), f"wake {session_id}")
+        self._own(session_id, self.hand_over(session_id))
 
     async def hand_over(self, session_id: str) -> None:
         """Reads the session and starts its loop; fails it when its own loop failed too often."""
@@ -97,32 +104,40 @@ class Loops:
             return
         failpoints.hit("hand_over")
         if self._crashes.get(session_id, 0) >= _CRASHES:
-            await self._fail(session_id)
+            await self._give_up(session_id)
             return
         try:
             session = await self._registry.get(session_id)
         except SessionNotFound:
             self._crashes.pop(session_id, None)
         except Exception:
-            logger.exception("the session cannot be read", extra={"session_id": session_id})
+            logger.exception("the session cannot be read")
             self._crashes[session_id] = self._crashes.get(session_id, 0) + 1
             self.wake_later(session_id, 0.0)
         else:
             self.start(session)
 
+    async def _give_up(self, session_id: str) -> None:
+        try:
+            await self._fail(session_id)
+        except (LogUnavailable, LogConflict):
+            self.wake_later(session_id, 1.0)
+        except Exception:
+            # One session must not end the others: it is left as it is until the next start.
+            logger.exception("the session cannot even be failed")
+        else:
+            self._crashes.pop(session_id, None)
+
     async def _fail(self, session_id: str) -> None:
         """From its row alone, because nothing else of it may be readable."""
-        around = self._around
-        row = await around.log.session(TENANT, session_id)
-        self._crashes.pop(session_id, None)
+        row = await self._around.log.session(TENANT, session_id)
         if row is None:
             return
         state = State.load(row.checkpoint) or State()
         state.head, state.log_bytes = row.head_seq, row.log_bytes
-        definition = await self._registry.definition(row.agent_id, row.agent_version)
-        session = self._registry.add(row.key, session_id, definition, state)
         if state.terminal:
             return
+        session = self._registry.add(row.key, session_id, agent_pb2.AgentDefinition(), state)
         error = events.error(
             state.turn,
             event_pb2.ERROR_CODE_UNRECOVERABLE,

@@ -32,11 +32,6 @@ class GiveUpWaiting:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitForTheRest:
-    """In requires_action: an answer came, others are still waited for."""
-
-
-@dataclass(frozen=True, slots=True)
 class EndToolRounds:
     """The turn reached its limit of tool rounds."""
 
@@ -50,7 +45,7 @@ class Ask:
     """status.running is logged first: the turn begins, goes on, or tries again."""
 
 
-Step = Rest | Wait | EndInterrupted | GiveUpWaiting | WaitForTheRest | EndToolRounds | Ask
+Step = Rest | Wait | EndInterrupted | GiveUpWaiting | EndToolRounds | Ask
 
 
 def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int) -> Step:
@@ -74,7 +69,7 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int) -> S
 
 def _parked(state: State, now: int, no_deadline_before: int) -> Step:
     if state.state == session_pb2.SESSION_STATUS_IDLE:
-        return WaitForTheRest() if state.answered else Rest()
+        return Rest()
     deadline = max(min(use.deadline for use in state.uses.values()), no_deadline_before)
     return GiveUpWaiting() if deadline <= now else Wait(deadline)
 

@@ -52,7 +52,7 @@ class Registry:
     async def _load(self, session_id: str) -> Session:
         row = await self._around.log.session(TENANT, session_id)
         if row is None:
-            raise SessionNotFound(f"there is no session {session_id}", session_id=session_id)
+            raise SessionNotFound.of(session_id)
         state = await self.state_of(row)
         definition = await self.definition(row.agent_id, row.agent_version)
         return self.add(row.key, session_id, definition, state)

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
     from managedagents_server.session.live import LiveResponse
 
 
+def number(state: State, events: Sequence[Event], now: int, *, group: int) -> list[EventRow]:
+    """Gives the events their seqs and their time, takes them into the state, and makes their rows."""
+    rows = []
+    for event in events:
+        event.seq = state.head + 1
+        event.create_time.FromNanoseconds(now)
+        row = to_row(event, now, group)
+        apply(state, event, len(row.frame))
+        rows.append(row)
+    return rows
+
+
 class Session:
     def __init__(
         self,
@@ -39,8 +51,8 @@ class Session:
         self.definition = definition
         self.state = state
         """As of everything that was handed to the log, commits in flight included."""
-        self.live: "LiveResponse | None" = None
-        """The model response in the making, or the last one."""
+        self.live: LiveResponse | None = None
+        """The model response in the making."""
         self.loop: asyncio.Task[None] | None = None
         self.scope: asyncio.Timeout | None = None
         """Where an interrupt takes hold of what the loop waits for."""
@@ -66,14 +78,9 @@ class Session:
         beside; `kept` makes the answer to keep from its seq."""
         head = self.state.head
         now = self._clock.wall()
-        rows: list[EventRow] = []
-        for event in events:
-            event.seq = self.state.head + 1
-            event.create_time.FromNanoseconds(now)
-            row = to_row(event, now, head + 1)
-            apply(self.state, event, len(row.frame))
-            rows.append(row)
-            if self._conversation is not None:
+        rows = number(self.state, events, now, group=head + 1)
+        if self._conversation is not None:
+            for event in events:
                 self._conversation.add(event, verbatim if event.HasField("response") else None)
         state = self.state
         fields = SessionFields(state.head, state.log_bytes, int(state.status), self._next_wake(state), state.dump())

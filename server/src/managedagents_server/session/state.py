@@ -89,8 +89,6 @@ class State:
     turn: int = 0
     """The open turn; 0: none."""
     uses: dict[str, OpenUse] = field(default_factory=dict)
-    answered: bool = False
-    """In requires_action: an answer came since status.idle was logged."""
     rounds: int = 0
     """Model answers in the open turn."""
     failures: int = 0
@@ -134,14 +132,17 @@ class State:
 
     @classmethod
     def load(cls, checkpoint: str) -> "State | None":
-        """None: made by another version of the fold."""
-        values = json.loads(checkpoint) if checkpoint else {}
-        if values.pop("fold", None) != FOLD:
+        """None: made by another version of the fold, or unreadable. Then the log itself says it."""
+        try:
+            values = json.loads(checkpoint)
+            if values.pop("fold") != FOLD:
+                return None
+            values["uses"] = {id_: OpenUse(*use) for id_, *use in values["uses"]}
+            values["spent"] = Spent(*values["spent"])
+            values["turn_spent"] = Spent(*values["turn_spent"])
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        values["uses"] = {id_: OpenUse(*use) for id_, *use in values["uses"]}
-        values["spent"] = Spent(*values["spent"])
-        values["turn_spent"] = Spent(*values["turn_spent"])
-        return cls(**values)
 
 
 _SPENT = tuple(entry.name for entry in fields(Spent))

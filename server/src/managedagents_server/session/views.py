@@ -11,9 +11,9 @@ from managedagents.v1 import event_pb2, session_pb2
 from managedagents.v1 import service_pb2 as pb
 from managedagents_server.log import EventRow, Log, SessionRow
 from managedagents_server.session.events import timestamp
-from managedagents_server.session.frames import from_frame
+from managedagents_server.session.frames import from_row
 from managedagents_server.session.state import State
-from managedagents_server.words.errors import FromSeqBeyondHead, InvalidPageToken
+from managedagents_server.words.errors import EventUnreadable, FromSeqBeyondHead, InvalidPageToken, SessionNotFound
 
 PagedRequest = pb.ListAgentsRequest | pb.ListSessionsRequest | pb.ListEventsRequest
 
@@ -48,7 +48,7 @@ def session(row: SessionRow, state: State) -> session_pb2.Session:
 
 def use_id(row: EventRow) -> str:
     """The id of the tool use that the row holds; empty: it holds none."""
-    event = from_frame(row.frame)
+    event = from_row(row)
     match event.WhichOneof("payload"):
         case "agent_custom_tool_use":
             return event.agent_custom_tool_use.custom_tool_use_id
@@ -66,9 +66,9 @@ def status_response(state: State, uses: Sequence[EventRow]) -> pb.StatusResponse
         state=status(state.state),
         paused=bool(state.paused_seq),
         head_seq=state.head,
-        turn=state.turn,
-        queued_messages=len(state.queue),
-        pending_actions=[] if state.terminal else [_pending(state, from_frame(row.frame)) for row in uses],
+        turn=0 if state.terminal else state.turn,
+        queued_messages=0 if state.terminal else len(state.queue),
+        pending_actions=[] if state.terminal else [_pending(state, from_row(row)) for row in uses],
         usage=state.spent.message(),
     )
 
@@ -95,12 +95,21 @@ async def list_events(log: Log, row: SessionRow, request: pb.ListEventsRequest) 
     kinds = frozenset(request.kinds)
     while cursor < row.head_seq and len(events) < size and room > 0:
         for found in await log.events(row.key, cursor, most_rows=1000, most_bytes=room):
-            if len(events) == size or found.seq > row.head_seq:
+            if found.seq != cursor + 1:
+                # Its purge has begun meanwhile.
+                raise SessionNotFound.of(row.session_id)
+            if len(events) == size or room <= 0 or found.seq > row.head_seq:
                 break
-            cursor = found.seq
             if not kinds or found.kind in kinds:
-                events.append(from_frame(found.frame))
+                try:
+                    events.append(from_row(found))
+                except EventUnreadable:
+                    if not events:
+                        raise
+                    # A page of its own says so; this one ends before it.
+                    return pb.ListEventsResponse(events=events, next_page_token=next_token(request, cursor))
                 room -= len(found.frame)
+            cursor = found.seq
     token = next_token(request, cursor) if cursor < row.head_seq else ""
     return pb.ListEventsResponse(events=events, next_page_token=token)
 
@@ -108,16 +117,16 @@ async def list_events(log: Log, row: SessionRow, request: pb.ListEventsRequest) 
 # Page tokens: the last row's key, and a mark of the filters that the page was asked with.
 
 
-def _mark(request: PagedRequest) -> str:
+def _mark(request: PagedRequest, key: int) -> str:
     filters = copy.deepcopy(request)
     filters.ClearField("page_token")
     filters.ClearField("page_size")
-    content = type(request).__name__.encode() + filters.SerializeToString(deterministic=True)
+    content = f"{type(request).__name__} {key} ".encode() + filters.SerializeToString(deterministic=True)
     return hashlib.sha256(content).hexdigest()[:12]
 
 
 def next_token(request: PagedRequest, key: int) -> str:
-    return base64.urlsafe_b64encode(f"{key}.{_mark(request)}".encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{key}.{_mark(request, key)}".encode()).decode().rstrip("=")
 
 
 def page(request: PagedRequest, default: int = _PAGE) -> tuple[int, int | None]:
@@ -131,6 +140,6 @@ def page(request: PagedRequest, default: int = _PAGE) -> tuple[int, int | None]:
         number = int(key)
     except (binascii.Error, ValueError) as error:
         raise InvalidPageToken("the page token is none of this server's") from error
-    if mark != _mark(request):
-        raise InvalidPageToken("the page token belongs to a request with other filters")
+    if not 0 <= number < 2**63 or mark != _mark(request, number):
+        raise InvalidPageToken("the page token is none of this server's, or belongs to a request with other filters")
     return size, number

@@ -65,6 +65,10 @@ class AgentNotFound(RuntimeFault):
 class SessionNotFound(RuntimeFault):
     reason = error_pb2.ERROR_REASON_SESSION_NOT_FOUND
 
+    @classmethod
+    def of(cls, session_id: str) -> "SessionNotFound":
+        return cls(f"there is no session {session_id}", session_id=session_id)
+
 
 class ToolUseNotFound(RuntimeFault):
     reason = error_pb2.ERROR_REASON_TOOL_USE_NOT_FOUND
@@ -120,3 +124,11 @@ class ProviderUnusable(RuntimeFault):
 
 class InvalidPageToken(RuntimeFault):
     reason = error_pb2.ERROR_REASON_INVALID_PAGE_TOKEN
+
+
+class EventUnreadable(RuntimeFault):
+    reason = error_pb2.ERROR_REASON_EVENT_UNREADABLE
+
+    @classmethod
+    def of(cls, seq: int) -> "EventUnreadable":
+        return cls(f"the event {seq} of the session's log cannot be read", seq=seq)

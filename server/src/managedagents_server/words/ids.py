@@ -43,4 +43,6 @@ def tool_use_id(seq: int) -> str:
 def seq_of_tool_use(use_id: str) -> int | None:
     """The seq that an id says it was logged at; None: it is no id of ours."""
     parts = use_id.split("_")
-    return int(parts[1]) if len(parts) == 3 and parts[1].isascii() and parts[1].isdecimal() else None
+    digits = parts[1] if len(parts) == 3 else ""
+    # Longer is no seq of ours, and would not fit into the log's 64 bits.
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None

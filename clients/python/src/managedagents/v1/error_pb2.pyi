@@ -74,6 +74,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The page token was not made by this method with these filters. Start from the first page."""
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 21
     """DEADLINE_EXCEEDED. The call's deadline passed; it may have been applied. Retriable with the same request id."""
+    ERROR_REASON_EVENT_UNREADABLE: _ErrorReason.ValueType  # 22
+    """DATA_LOSS. An event of the log cannot be read; metadata `seq` says which. Those before and after it can: go on after
+    it. Not retriable.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed: the `reason` of the google.rpc.ErrorInfo (AIP-193; domain `managedagents`) in the
@@ -133,4 +137,8 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 20
 """INVALID_ARGUMENT. The page token was not made by this method with these filters. Start from the first page."""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 21
 """DEADLINE_EXCEEDED. The call's deadline passed; it may have been applied. Retriable with the same request id."""
+ERROR_REASON_EVENT_UNREADABLE: ErrorReason.ValueType  # 22
+"""DATA_LOSS. An event of the log cannot be read; metadata `seq` says which. Those before and after it can: go on after
+it. Not retriable.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -80,6 +80,9 @@ class Problems:
             if not 1 <= len(key.encode()) <= _METADATA_KEY_BYTES:
                 self.wrong(f"{path}[{key}]", f"a key must have 1 to {_METADATA_KEY_BYTES} bytes")
             self.bytes_at_most(f"{path}[{key}]", value, _METADATA_VALUE_BYTES)
+            if "\0" in key or "\0" in value:
+                # The log's filters would end there.
+                self.wrong(f"{path}[{key}]", "must not hold NUL")
 
 
 def limit(name: str, what: str, value: int, most: int) -> None:

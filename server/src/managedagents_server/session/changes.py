@@ -1,0 +1,252 @@
+"""The calls that change a session.
+
+Each goes the same way: get the session, look at its state, refuse or append, answer after the commit.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import service_pb2 as pb
+from managedagents_server.log import LogConflict, NewSession, SessionFields
+from managedagents_server.session import inbox, views
+from managedagents_server.session.around import Around
+from managedagents_server.session.frames import Event
+from managedagents_server.session.housekeeping import Housekeeping
+from managedagents_server.session.loops import Loops
+from managedagents_server.session.registry import Registry
+from managedagents_server.session.session import Session, number
+from managedagents_server.session.state import State
+from managedagents_server.words import ids
+from managedagents_server.words.errors import (
+    AgentArchived,
+    AgentNotFound,
+    LogUnavailable,
+    RuntimeFault,
+    SessionNotFound,
+    ToolUseClosed,
+    ToolUseNotFound,
+)
+from managedagents_server.words.limits import Limits
+from managedagents_server.words.request import TENANT, KeptAnswer, RequestKey
+
+R = TypeVar("R", bound=Message)
+
+_TRIES = 5
+"""A session that moves under a call is read anew; more often than this in a row means that something is wrong."""
+
+
+class Changes:
+    def __init__(self, around: Around, registry: Registry, loops: Loops, housekeeping: Housekeeping) -> None:
+        self._around = around
+        self._registry = registry
+        self._loops = loops
+        self._housekeeping = housekeeping
+
+    async def start_session(self, request: pb.StartSessionRequest, key: RequestKey | None) -> pb.StartSessionResponse:
+        around = self._around
+        agent = await around.log.agent(TENANT, request.agent_id)
+        if agent is None or (request.HasField("version") and request.version != agent.version):
+            version = f" of version {request.version}" if request.HasField("version") else ""
+            raise AgentNotFound(f"there is no agent {request.agent_id}{version}", agent_id=request.agent_id)
+        if agent.archive_time is not None:
+            raise AgentArchived(f"the agent {request.agent_id} is archived", agent_id=request.agent_id)
+        state = State()
+        now = around.clock.wall()
+        rows = []
+        for user_event in request.initial_events:
+            refused = inbox.refusal(state, user_event, around.limits)
+            if refused is not None:
+                raise _never_was(refused)
+            rows += number(state, inbox.logged(state, user_event), now, group=1)
+        response = pb.StartSessionResponse(session_id=ids.session_id(), head_seq=state.head)
+        new = NewSession(
+            TENANT,
+            response.session_id,
+            agent.agent_id,
+            agent.version,
+            views.dump_metadata(request.metadata),
+            now,
+            rows,
+            SessionFields(state.head, state.log_bytes, int(state.status), around.wake_time(state), state.dump()),
+            _kept(key, response),
+        )
+        session_key = await around.log.start_session(new)
+        definition = await self._registry.definition(agent.agent_id, agent.version)
+        self._loops.start(self._registry.add(session_key, response.session_id, definition, state))
+        return response
+
+    async def send_event(self, request: pb.SendEventRequest, key: RequestKey | None) -> pb.SendEventResponse:
+        seq, _ = await self._send(request.session_id, request.event, key, lambda seq, _: pb.SendEventResponse(seq=seq))
+        return pb.SendEventResponse(seq=seq)
+
+    async def interrupt(self, request: pb.InterruptRequest, key: RequestKey | None) -> pb.InterruptResponse:
+        event = event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt(drop_queued=request.drop_queued))
+
+        def answer(seq: int, state: State) -> pb.InterruptResponse:
+            return pb.InterruptResponse(seq=seq, status=views.status(state.status))
+
+        _, response = await self._send(request.session_id, event, key, answer)
+        return response
+
+    async def _send(
+        self,
+        session_id: str,
+        event: event_pb2.UserEvent,
+        key: RequestKey | None,
+        answer: Callable[[int, State], R],
+    ) -> tuple[int, R]:
+        limits = self._around.limits
+
+        def decide(state: State) -> list[Event]:
+            refused = inbox.refusal(state, event, limits)
+            if refused is not None:
+                raise refused
+            return inbox.logged(state, event)
+
+        try:
+            return await self._change(session_id, decide, key, answer)
+        except ToolUseClosed as closed:
+            await self._must_have_been(session_id, event.user_custom_tool_result.custom_tool_use_id)
+            raise closed
+
+    async def _must_have_been(self, session_id: str, use_id: str) -> None:
+        """A tool use that is not open is closed, or never was: its id says where in the log to look."""
+        session = await self._registry.get(session_id)
+        seq = ids.seq_of_tool_use(use_id)
+        row = None if seq is None else await self._around.log.event(session.key, seq)
+        if row is None or views.use_id(row) != use_id:
+            raise ToolUseNotFound(f"the session has no tool use {use_id}", tool_use_id=use_id)
+
+    async def pause(self, request: pb.PauseRequest, key: RequestKey | None) -> pb.PauseResponse:
+        def decide(state: State) -> list[Event] | int:
+            _must_take(state, self._around.limits)
+            return state.paused_seq or [Event(status_paused=event_pb2.StatusPaused())]
+
+        def answer(seq: int, _: State) -> pb.PauseResponse:
+            return pb.PauseResponse(seq=seq, status=session_pb2.SESSION_STATUS_PAUSED)
+
+        return (await self._change(request.session_id, decide, key, answer))[1]
+
+    async def resume(self, request: pb.ResumeRequest, key: RequestKey | None) -> pb.ResumeResponse:
+        def decide(state: State) -> list[Event] | int:
+            _must_take(state, self._around.limits)
+            if not state.paused_seq:
+                return state.resumed_seq
+            event = Event(status_resumed=event_pb2.StatusResumed())
+            # Wall time may have been set back meanwhile.
+            paused_for = max(0, self._around.clock.wall() - state.paused_time)
+            event.status_resumed.paused_for.FromNanoseconds(paused_for)
+            return [event]
+
+        def answer(seq: int, state: State) -> pb.ResumeResponse:
+            return pb.ResumeResponse(seq=seq, status=views.status(state.status))
+
+        return (await self._change(request.session_id, decide, key, answer))[1]
+
+    async def archive(self, request: pb.ArchiveRequest, key: RequestKey | None) -> pb.ArchiveResponse:
+        def decide(state: State) -> list[Event]:
+            dead = inbox.must_live(state)
+            if dead is not None:
+                raise dead
+            return [Event(status_archived=event_pb2.StatusArchived())]
+
+        def answer(seq: int, _: State) -> pb.ArchiveResponse:
+            return pb.ArchiveResponse(seq=seq)
+
+        return (await self._change(request.session_id, decide, key, answer))[1]
+
+    async def _change(
+        self,
+        session_id: str,
+        decide: Callable[[State], list[Event] | int],
+        key: RequestKey | None,
+        answer: Callable[[int, State], R],
+    ) -> tuple[int, R]:
+        """Appends the events that `decide` makes of the state, or nothing where it gives a seq that stands already.
+        Gives the first one's seq."""
+        for _ in range(_TRIES):
+            session = await self._registry.get(session_id)
+            try:
+                events = decide(session.state)
+            except RuntimeFault:
+                if not session.in_flight:
+                    raise
+                # The refusal may rest on what is not committed yet.
+                await session.settled()
+                continue
+            try:
+                if isinstance(events, int):
+                    response = answer(events, session.state)
+                    await self._stands(session, key, response)
+                    return events, response
+                return await self._append(session, events, key, answer)
+            except LogConflict:
+                continue
+        raise LogUnavailable(f"the session {session_id} changes too fast", retry_after=1.0)
+
+    async def _append(
+        self, session: Session, events: list[Event], key: RequestKey | None, answer: Callable[[int, State], R]
+    ) -> tuple[int, R]:
+        answers: list[R] = []
+
+        def kept(seq: int) -> KeptAnswer | None:
+            answers.append(answer(seq, session.state))
+            return _kept(key, answers[0])
+
+        done = session.append(events, kept=kept)
+        done.add_done_callback(lambda _: self._take_up(session))
+        await done
+        return events[0].seq, answers[0]
+
+    def _take_up(self, session: Session) -> None:
+        """Something came in for the session: committed, unless the session is lost."""
+        if session.state.interrupted or session.state.terminal:
+            session.interrupt()
+        self._loops.start(session)
+
+    async def _stands(self, session: Session, key: RequestKey | None, response: Message) -> None:
+        await session.settled()
+        if session.lost:
+            raise LogConflict("what the answer rests on was not written")
+        kept = _kept(key, response)
+        if kept is not None:
+            await self._around.log.keep(kept)
+
+    async def delete_session(
+        self, request: pb.DeleteSessionRequest, key: RequestKey | None
+    ) -> pb.DeleteSessionResponse:
+        row = await self._around.log.session(TENANT, request.session_id)
+        if row is None:
+            raise SessionNotFound.of(request.session_id)
+        response = pb.DeleteSessionResponse()
+        try:
+            await self._around.log.bury(row.key, self._around.clock.wall(), _kept(key, response))
+        except LogConflict as error:
+            raise SessionNotFound.of(request.session_id) from error
+        session = self._registry.peek(request.session_id)
+        if session is not None:
+            session.lost = True
+            if session.loop is not None:
+                session.loop.cancel()
+            self._registry.forget(session)
+        self._housekeeping.purge(row.key)
+        return response
+
+
+def _kept(key: RequestKey | None, response: Message) -> KeptAnswer | None:
+    return None if key is None else KeptAnswer(key, response.SerializeToString())
+
+
+def _must_take(state: State, limits: Limits) -> None:
+    refused = inbox.must_live(state) or inbox.no_room(state, limits)
+    if refused is not None:
+        raise refused
+
+
+def _never_was(refused: RuntimeFault) -> RuntimeFault:
+    if isinstance(refused, ToolUseClosed):
+        return ToolUseNotFound("a new session has no tool uses")
+    return refused
