@@ -1,0 +1,45 @@
+"""Small words for events: how they are made and what they are called."""
+
+from collections.abc import Iterable, Sequence
+
+from managedagents.v1 import content_pb2, event_pb2
+
+Message = str | content_pb2.Content | Sequence[content_pb2.Content] | event_pb2.UserEvent
+"""What can be said to a session: a text, content blocks, or a whole user event."""
+
+
+def text(words: str) -> content_pb2.Content:
+    """A content block of plain text."""
+    return content_pb2.Content(text=content_pb2.TextContent(text=words))
+
+
+def user_event(said: Message) -> event_pb2.UserEvent:
+    """The user event that says it: a `user.message`, or the event itself."""
+    if isinstance(said, event_pb2.UserEvent):
+        return said
+    return event_pb2.UserEvent(user_message=event_pb2.UserMessage(content=_blocks(said)))
+
+
+def _blocks(said: str | content_pb2.Content | Sequence[content_pb2.Content]) -> Iterable[content_pb2.Content]:
+    if isinstance(said, str):
+        return [text(said)]
+    return [said] if isinstance(said, content_pb2.Content) else said
+
+
+def kind_of(event: event_pb2.SessionEvent | event_pb2.UserEvent) -> str:
+    """The event's kind, say `agent.message`. Empty: one that this version of the client does not know."""
+    if isinstance(event, event_pb2.SessionEvent):
+        field: str | None = event.WhichOneof("payload")
+    else:
+        field = event.WhichOneof("event")
+    return (field or "").replace("_", ".", 1)
+
+
+def text_of(content: Iterable[content_pb2.Content]) -> str:
+    """The text of the blocks, joined. Pictures and files are left out."""
+    return "".join(block.text.text for block in content if block.HasField("text"))
+
+
+def stop_reason_of(idle: event_pb2.StatusIdle) -> str:
+    """Why the session went idle, say `end_turn`. Empty: a reason that this version of the client does not know."""
+    return idle.stop_reason.WhichOneof("reason") or ""

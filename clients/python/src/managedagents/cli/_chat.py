@@ -1,0 +1,188 @@
+"""managedagents chat: a conversation at a terminal, or a message for each line of a pipe."""
+
+import asyncio
+import importlib.util
+import sys
+
+import click
+
+from managedagents._client import Client
+from managedagents._errors import ManagedAgentsError, ToolUseClosedError
+from managedagents._events import text, user_event
+from managedagents._follow import Follow, FollowItem
+from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
+from managedagents.cli._connection import connection_options, fail, settings, show_notices
+from managedagents.cli._output import plain, status_name
+from managedagents.cli._screen import Screen
+from managedagents.v1 import event_pb2, session_pb2
+
+_TERMINAL = frozenset(
+    {
+        session_pb2.SESSION_STATUS_COMPLETED,
+        session_pb2.SESSION_STATUS_FAILED,
+        session_pb2.SESSION_STATUS_ARCHIVED,
+    }
+)
+# After these it is worth asking where the session stands.
+_TURNING = frozenset(
+    {
+        "agent_custom_tool_use",
+        "agent_tool_use",
+        "agent_mcp_tool_use",
+        "outcome_evaluated",
+        "status_idle",
+        "status_paused",
+        "status_completed",
+        "status_failed",
+        "status_archived",
+    }
+)
+
+
+@click.command()
+@click.argument("session")
+@click.option("--last", type=click.IntRange(min=0), help="Events to show first. Default: 20; from a pipe none.")
+@connection_options()
+def chat(session: str, last: int | None) -> None:
+    """Talk to a session.
+
+    Ctrl-C interrupts the turn, once more leaves; so does Ctrl-D at the prompt. Where the turn asks for a tool's answer,
+    the next line is the answer (with a leading ! it is an error). From a pipe each line is one message; its turn is
+    waited for, and the end of the input is the end of the chat.
+    """
+    if settings().json:
+        raise click.UsageError("A chat is for people. Use send, and tail with --json.")
+    if sys.stdin.isatty() and importlib.util.find_spec("readline") is not None:
+        __import__("readline")  # gives input() its line editing and history
+    screen = Screen()
+    show_notices(screen.end_line)
+    with asyncio.Runner() as runner:
+        client = runner.run(_connect())
+        try:
+            code = _Chat(runner, client, screen, session, last).talk()
+        except ManagedAgentsError as error:
+            fail(error)
+        finally:
+            runner.run(client.close())
+    raise click.exceptions.Exit(code)
+
+
+async def _connect() -> Client:
+    return settings().client()
+
+
+class _Leave(Exception):
+    """The person leaves."""
+
+
+class _Chat:
+    """Reads lines while nothing runs, and runs the event loop while a turn does: each has the terminal for itself."""
+
+    def __init__(self, runner: asyncio.Runner, client: Client, screen: Screen, session: str, last: int | None) -> None:
+        self._runner, self._client, self._screen, self._session = runner, client, screen, session
+        self._sent: set[int] = set()
+        self._is_tty = sys.stdin.isatty()
+        status = runner.run(client.status(session))
+        if last is None:
+            last = 20 if self._is_tty else 0
+        self._seq = max(status.head_seq - last, 0)
+        if self._is_tty:
+            click.secho(f"· {session} is {status_name(status.status)}; Ctrl-C interrupts, Ctrl-D leaves", dim=True)
+
+    def talk(self) -> int:
+        """The exit code: 1 where the session is over, or a tool's answer is left out."""
+        try:
+            while True:
+                waiting = self._go_on()
+                if waiting is None:
+                    return 1
+                for use in waiting:
+                    self._answer(use)
+                if not waiting:
+                    line = self._line("> ")
+                    if line is None:
+                        return 0
+                    if line.strip():
+                        self._send(user_event(line))
+        except _Leave:
+            return 0
+        except EOFError:
+            click.secho("· the turn still waits for a tool's answer", dim=True, err=True)
+            return 1
+
+    def _line(self, prompt: str) -> str | None:
+        """A line; None at the end of the input."""
+        try:
+            if self._is_tty:
+                return input(prompt)
+            line = sys.stdin.readline()
+            return line.rstrip("\n") if line else None
+        except EOFError:
+            click.echo()
+            return None
+        except KeyboardInterrupt:
+            click.echo()
+            raise _Leave from None
+
+    def _go_on(self) -> list[ToolUse] | None:
+        """Show what happens until the person is needed: for these uses, or (none) for the next message."""
+        interrupted = False
+        while True:
+            try:
+                return self._runner.run(self._watch())
+            except KeyboardInterrupt:
+                self._screen.end_line()
+                if interrupted:
+                    raise _Leave from None
+                interrupted = True
+                self._runner.run(self._client.interrupt(self._session))
+
+    async def _watch(self) -> list[ToolUse] | None:
+        async with self._client.follow(self._session, self._seq, deltas=True) as items:
+            while True:
+                status = await self._client.status(self._session)
+                await self._show_until(items, status.head_seq)
+                if status.pending_actions and not status.paused:
+                    return [use_that_waits(action) for action in status.pending_actions]
+                if status.status in _TERMINAL:
+                    click.secho(f"· the session is {status_name(status.status)}", dim=True, err=True)
+                    return None
+                if not status.turn and not status.queued_messages:
+                    return []
+                await self._show_until(items, None)
+
+    async def _show_until(self, items: Follow[FollowItem], seq: int | None) -> None:
+        """Show items up to a seq; None: up to one after which the session may stand elsewhere."""
+        while seq is None or self._seq < seq:
+            item = await anext(items, None)
+            if item is None:
+                return
+            if isinstance(item, event_pb2.SessionEvent):
+                self._seq = item.seq
+                self._screen.show(item, own=item.seq in self._sent)
+                if seq is None and item.WhichOneof("payload") in _TURNING:
+                    return
+            else:
+                self._screen.show(item)
+
+    def _send(self, event: event_pb2.UserEvent) -> None:
+        self._sent.add(self._runner.run(self._client.send(self._session, event)))
+
+    def _answer(self, use: ToolUse) -> None:
+        if use.needs_confirmation:
+            line = self._line(f"allow {plain(use.name)} {plain(use.input_json)}? [y, or why not] ")
+        else:
+            line = self._line(f"{plain(use.name)}: ")
+        if line is None:
+            raise EOFError
+        if use.needs_confirmation:
+            allowed = line.strip().lower() in ("y", "yes")
+            event = confirmation_event(use.id, allowed or line.strip() or False)
+        else:
+            is_error = line.startswith("!")
+            words = line.removeprefix("!").strip()
+            event = result_event(use, (text(words),) if words else (), is_error)
+        try:
+            self._send(event)
+        except ToolUseClosedError:
+            click.secho("· answered by somebody else, or too late", dim=True)

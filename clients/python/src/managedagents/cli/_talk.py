@@ -1,0 +1,64 @@
+"""Commands that send one event to a session."""
+
+import click
+from google.protobuf import json_format
+
+from managedagents._client import Client
+from managedagents._events import text, user_event
+from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
+from managedagents.cli._connection import asks_server
+from managedagents.cli._output import tell
+from managedagents.v1 import event_pb2, service_pb2
+
+
+def _event(_context: click.Context, _parameter: click.Parameter, value: str | None) -> event_pb2.UserEvent | None:
+    if value is None:
+        return None
+    try:
+        return json_format.Parse(value, event_pb2.UserEvent())
+    except json_format.ParseError as error:
+        raise click.BadParameter(f"is no user event: {error}") from error
+
+
+@click.command()
+@click.argument("session")
+@click.argument("words", metavar="TEXT", required=False)
+@click.option("--event", callback=_event, metavar="JSON", help="Instead of a text, say '{\"user_interrupt\": {}}'.")
+@asks_server
+async def send(client: Client, session: str, words: str | None, event: event_pb2.UserEvent | None) -> None:
+    """Send a message (or any event), and print its seq."""
+    if (words is None) == (event is None):
+        raise click.UsageError("Give a TEXT or an --event.")
+    _tell_seq(await client.send(session, event or user_event(words or "")))
+
+
+@click.command()
+@click.argument("session")
+@click.argument("use_id")
+@click.argument("words", metavar="TEXT")
+@click.option("--error", "is_error", is_flag=True, help="The tool failed, and the text says how.")
+@asks_server
+async def answer(client: Client, session: str, use_id: str, words: str, is_error: bool) -> None:
+    """Answer a tool use that waits for its result."""
+    waiting = [use_that_waits(action) for action in (await client.status(session)).pending_actions]
+    # Where nothing of this id waits, the server says why.
+    use = next((use for use in waiting if use.id == use_id), ToolUse(use_id, "", "", "custom", False, True))
+    _tell_seq(await client.send(session, result_event(use, (text(words),) if words else (), is_error)))
+
+
+@click.command()
+@click.argument("session")
+@click.argument("use_id")
+@click.option("--allow/--deny", required=True, default=None, help="Whether the tool may run.")
+@click.option("--message", help="With --deny: what the model is told.")
+@asks_server
+async def confirm(client: Client, session: str, use_id: str, allow: bool, message: str | None) -> None:
+    """Allow or deny a tool use that waits for permission."""
+    _tell_seq(await client.send(session, confirmation_event(use_id, allow or message or False)))
+
+
+def _tell_seq(seq: int) -> None:
+    tell(service_pb2.SendEventResponse(seq=seq), str(seq))
+
+
+COMMANDS = (send, answer, confirm)
