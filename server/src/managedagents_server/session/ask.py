@@ -20,16 +20,14 @@ _ANY_OBJECT = '{"type":"object"}'
 async def ask(session: Session, around: Around, step: Ask) -> None:
     """Asks once. An interrupt ends it without a trace: the next step closes the turn."""
     model = around.providers.model(session.definition)
-    committed: asyncio.Future[None] | None = None
     attempt = session.state.failures + 1
-    if step.running:
-        committed = session.append([events.running(step.turn, attempt)])
-    live = LiveResponse(f"rsp_{step.turn}_{session.state.rounds + 1}", session.state.failures + 1)
-    if committed is not None:
-        # Nobody is told of a turn before the log has it.
-        committed.add_done_callback(lambda _: _show(session, around, live))
-    else:
+    begun = session.append([events.running(step.turn, attempt)]) if step.running else None
+    live = LiveResponse(f"rsp_{step.turn}_{session.state.rounds + 1}", attempt)
+    if begun is None:
         _show(session, around, live)
+    else:
+        # Nobody is told of a turn before the log has it.
+        begun.add_done_callback(lambda _: _show(session, around, live))
 
     def on_delta(delta: Delta) -> None:
         live.add(delta)
