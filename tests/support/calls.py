@@ -49,6 +49,13 @@ async def start(stub: Stub, definition: agent_pb2.AgentDefinition, *messages: st
     return session.session_id
 
 
+async def resting_session(stub: Stub) -> str:
+    """A session that has had one turn; its log has four events."""
+    session_id = await start(stub, scripted({"text": "ok"}), "go")
+    await until(stub, session_id, "status.idle")
+    return session_id
+
+
 async def send(stub: Stub, session_id: str, event: event_pb2.UserEvent | str, request_id: str = "") -> int:
     user_event = message(event) if isinstance(event, str) else event
     request = pb.SendEventRequest(session_id=session_id, event=user_event, request_id=request_id)

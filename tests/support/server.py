@@ -24,12 +24,15 @@ class Server:
     flags: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
     address: str = ""
+    wrapper: tuple[str, ...] = ()
+    """What the server's command line is given to, to run it in its own way; empty: nothing."""
     _process: asyncio.subprocess.Process | None = None
 
     async def start(self, *flags: str, **environment: str) -> None:
         """Returns when the server listens. Flags and environment are for this start alone."""
         with self.db.with_suffix(".stderr").open("ab") as stderr:
             process = await asyncio.create_subprocess_exec(
+                *self.wrapper,
                 sys.executable,
                 "-m",
                 "managedagents_server",

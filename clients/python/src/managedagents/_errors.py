@@ -106,6 +106,10 @@ class UnauthenticatedError(ManagedAgentsError):
     """No token, or one that the server does not know."""
 
 
+class EventUnreadableError(ManagedAgentsError):
+    """An event of the log cannot be read (`metadata["seq"]`): go on after it."""
+
+
 class ServerFaultError(ManagedAgentsError):
     """A fault of the server; its own log tells more under `metadata["error_id"]`."""
 
@@ -156,6 +160,7 @@ BY_REASON: Mapping[str, type[ManagedAgentsError]] = {
     "LIMIT_EXCEEDED": LimitExceededError,
     "PROVIDER_UNUSABLE": ProviderUnusableError,
     "UNAUTHENTICATED": UnauthenticatedError,
+    "EVENT_UNREADABLE": EventUnreadableError,
     "INTERNAL": ServerFaultError,
     "LOG_UNAVAILABLE": UnavailableError,
     "DRAINING": UnavailableError,

@@ -1,6 +1,7 @@
 """One server, from its start to its end."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -8,19 +9,17 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from typing import NoReturn
 
-from grpc_health.v1 import health
-from grpc_reflection.v1alpha import reflection
-
 from managedagents_server.app import logs
 from managedagents_server.app.listen import bind, make_server
 from managedagents_server.config import PROGRAM, VERSION, Serve
 from managedagents_server.log import Log
 from managedagents_server.providers import Providers
+from managedagents_server.rpc import reflect
 from managedagents_server.rpc.auth import Tokens
 from managedagents_server.rpc.changes import Changes
 from managedagents_server.rpc.follow import Followers
 from managedagents_server.rpc.health import Health
-from managedagents_server.rpc.service import SERVICE, service
+from managedagents_server.rpc.service import service
 from managedagents_server.session import Runtime
 from managedagents_server.words import failpoints
 from managedagents_server.words.clock import SystemClock
@@ -65,10 +64,11 @@ async def serve(asked: Serve) -> None:
         vitals = Health(writable=log.writable)
         log.on_writable = vitals.writable
         vitals.add_to(server)
-        reflection.enable_server_reflection((SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflect.add_to(server)
         await vitals.show()
         keeper = group.create_task(vitals.keep())
 
+        _settle_memory()
         await server.start()
         logger.info(
             "listening", extra={"address": str(address), "version": VERSION, "db": str(asked.db), "log_id": log.log_id}
@@ -86,6 +86,13 @@ async def serve(asked: Serve) -> None:
         await server.stop(_STOP_GRACE)
         keeper.cancel()
     logger.info("stopped")
+
+
+def _settle_memory() -> None:
+    """What is loaded by now stays: it is no garbage to look through, again and again, while sessions run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _stop_on_signals() -> asyncio.Event:

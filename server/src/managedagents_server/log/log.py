@@ -15,7 +15,7 @@ from managedagents_server.log import statements as sql
 from managedagents_server.log.database import DatabaseFault, FileLock, Synchronous, check_ours, connect, prepare
 from managedagents_server.log.feed import Feed
 from managedagents_server.log.reader import Reader
-from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, VerbatimRow
+from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, Stretch, VerbatimRow
 from managedagents_server.log.writer import Writer
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
@@ -188,6 +188,10 @@ class Log:
     async def events(self, session: int, after: int, *, most_rows: int, most_bytes: int) -> list[EventRow]:
         """Whole groups after a seq, at least one where there is any, about as many as the bounds say."""
         return await self._reader.run(lambda db: sql.events(db, session, after, most_rows, most_bytes))
+
+    async def stretch(self, session: int, after: int, *, most_rows: int, most_bytes: int) -> Stretch | None:
+        """The frames of what `events` gives, in a third of its time; None: there is nothing."""
+        return await self._reader.run(lambda db: sql.stretch(db, session, after, most_rows, most_bytes))
 
     async def all_events(self, session: int) -> list[bytes]:
         """All frames of a session, in order."""

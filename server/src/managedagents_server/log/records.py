@@ -21,6 +21,14 @@ class EventRow(NamedTuple):
     frame: bytes
 
 
+class Stretch(NamedTuple):
+    """Consecutive events, with no more of them than a stream without a filter needs."""
+
+    frames: Sequence[bytes]
+    last_seq: int
+    last_kind: str
+
+
 class VerbatimRow(NamedTuple):
     """What a provider needs back as it gave it, kept beside the first event of its response."""
 

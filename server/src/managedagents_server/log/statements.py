@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 
 from managedagents_server.log.faults import LogConflict
-from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, VerbatimRow
+from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, Stretch, VerbatimRow
 from managedagents_server.words.request import KeptAnswer, RequestKey
 
 Db = sqlite3.Connection | sqlite3.Cursor
@@ -198,9 +198,29 @@ def events(db: Db, session: int, after: int, most_rows: int, most_bytes: int) ->
                 break
             group = row[4]
         size += len(row[5])
-        rows.append(EventRow(*row))
+        rows.append(EventRow._make(row))
     cursor.close()
     return rows
+
+
+def stretch(db: Db, session: int, after: int, most_rows: int, most_bytes: int) -> Stretch | None:
+    rows = db.execute(
+        "SELECT first_seq, frame FROM events WHERE session = ? AND seq > ? ORDER BY seq", (session, after)
+    )
+    frames: list[bytes] = []
+    size = 0
+    group = 0
+    for first_seq, frame in rows:
+        if first_seq != group:
+            if frames and (size + len(frame) > most_bytes or len(frames) >= most_rows):
+                break
+            group = first_seq
+        size += len(frame)
+        frames.append(frame)
+    rows.close()
+    last = after + len(frames)
+    kind = db.execute("SELECT kind FROM events WHERE session = ? AND seq = ?", (session, last)).fetchone()
+    return Stretch(frames, last, kind[0]) if frames and kind is not None else None
 
 
 def frames(db: Db, session: int) -> list[bytes]:
@@ -209,7 +229,7 @@ def frames(db: Db, session: int) -> list[bytes]:
 
 def event(db: Db, session: int, seq: int) -> EventRow | None:
     row = db.execute(f"{_EVENT} WHERE session = ? AND seq = ?", (session, seq)).fetchone()
-    return None if row is None else EventRow(*row)
+    return None if row is None else EventRow._make(row)
 
 
 def verbatims(db: Db, session: int) -> list[VerbatimRow]:

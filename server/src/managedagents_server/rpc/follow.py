@@ -138,6 +138,8 @@ class _Follower:
     async def send_rows(self) -> bool:
         """Sends what is after the cursor. False: nothing is."""
         rows = self.feed.after(self.cursor)
+        if rows is None and not self.request.kinds and self.end != stream_pb2.STREAM_END_REASON_FAILED:
+            return await self._send_stretch()
         if rows is None:
             rows = await self.log.events(
                 self.session, self.cursor, most_rows=_ROWS_A_READ, most_bytes=self.limits.batch_bytes
@@ -151,6 +153,25 @@ class _Follower:
             if self.cursor != batch[-1].seq:
                 break
         return bool(rows)
+
+    async def _send_stretch(self) -> bool:
+        """The same without a filter: what is read is what is sent, and nothing of it is looked at."""
+        stretch = await self.log.stretch(
+            self.session, self.cursor, most_rows=_ROWS_A_READ, most_bytes=self.limits.batch_bytes
+        )
+        if self.feed.deleted:
+            return True  # What was read may have been half purged.
+        if stretch is None:
+            return False
+        self.end = _ENDS_WITH.get(stretch.last_kind, self.end)
+        # A failed session's events are looked at one by one, because not all of them may be readable.
+        if self.end != stream_pb2.STREAM_END_REASON_FAILED:
+            self.cursor = stretch.last_seq
+            message = _batch_message(stretch.frames, self.cursor)
+            # Whoever does not read holds the message alone.
+            del stretch
+            await self._send(message)
+        return True
 
     async def _send_batch(self, batch: Sequence[EventRow]) -> None:
         if self.end == stream_pb2.STREAM_END_REASON_FAILED:

@@ -197,12 +197,14 @@ class Changes:
             return _kept(key, answers[0])
 
         done = session.append(events, kept=kept)
-        done.add_done_callback(lambda _: self._take_up(session))
+        self._take_up(session)
         await done
         return events[0].seq, answers[0]
 
     def _take_up(self, session: Session) -> None:
-        """Something came in for the session: committed, unless the session is lost."""
+        """Something came in for the session. Its loop need not wait for the commit: what it logs stands behind this in
+        the same log, is committed with or after it, and fails with it. An effect outside must wait for its own
+        commit."""
         if session.state.interrupted or session.state.terminal:
             session.interrupt()
         self._loops.start(session)

@@ -12,6 +12,8 @@ from managedagents.v1 import model_pb2, session_pb2
 FOLD = 1
 """The version of the fold. Raise it when the fold changes: checkpoints of another version are thrown away."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 TERMINAL = frozenset(
     {
         session_pb2.SESSION_STATUS_COMPLETED,
@@ -128,7 +130,7 @@ class State:
         values["uses"] = [[id_, use.name, use.seq, use.custom, use.deadline] for id_, use in self.uses.items()]
         values["spent"] = self.spent.values()
         values["turn_spent"] = self.turn_spent.values()
-        return json.dumps(values, separators=(",", ":"))
+        return _encode(values)
 
     @classmethod
     def load(cls, checkpoint: str) -> "State | None":

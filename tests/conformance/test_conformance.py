@@ -1,0 +1,88 @@
+"""Every scenario, through the raw stubs: its lines are what stands beside it, byte for byte."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from jsonschema import Draft202012Validator
+
+from conformance.lines import Json
+from conformance.runner import flags, run, stops_its_server
+from support.server import Server, running
+
+HERE = Path(__file__).parent
+SCENARIOS = sorted((HERE / "scenarios").glob("*.json"))
+
+Servers = Callable[[tuple[str, ...]], Awaitable[Server]]
+
+
+def read(path: Path) -> Json:
+    return json.loads(path.read_text("utf-8"))
+
+
+def named(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
+
+
+def expected(path: Path) -> str:
+    return path.with_suffix(".expected").read_text("utf-8")
+
+
+def text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    """One server for all scenarios of the same limits."""
+    started: dict[tuple[str, ...], Server] = {}
+
+    async def server(limits: tuple[str, ...]) -> Server:
+        if limits not in started:
+            started[limits] = Server(tmp_path_factory.mktemp("conformance") / "log.db", limits)
+            await started[limits].start()
+        return started[limits]
+
+    yield server
+    for running_ in started.values():
+        await running_.kill()
+
+
+@named([path for path in SCENARIOS if not stops_its_server(read(path))])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_session_does_what_its_scenario_says(path: Path, servers: Servers) -> None:
+    scenario = read(path)
+    assert text(await run(scenario, await servers(flags(scenario)))) == expected(path)
+
+
+@named([path for path in SCENARIOS if stops_its_server(read(path))])
+async def test_a_server_that_is_stopped_goes_on_as_its_scenario_says(path: Path, tmp_path: Path) -> None:
+    scenario = read(path)
+    async with running(tmp_path / "log.db", *flags(scenario)) as server:
+        assert text(await run(scenario, server)) == expected(path)
+
+
+@named(SCENARIOS)
+def test_a_scenario_follows_the_schema_and_bears_the_name_of_its_file(path: Path) -> None:
+    schema = read(HERE / "scenario.schema.json")
+    Draft202012Validator.check_schema(schema)
+    scenario = read(path)
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(scenario)] == []
+    assert scenario["name"] == path.stem
+
+
+@named(SCENARIOS)
+def test_what_is_expected_was_waited_for_and_is_the_same_in_every_run(path: Path) -> None:
+    lines = expected(path).splitlines()
+    assert not {"cut", "timeout"} & set(lines)
+    assert not [
+        line for line in lines if re.search(r"(agt|ses|log)_[0-9a-z]{20,}|use_[0-9]+_", line) and "refused" not in line
+    ]
+
+
+def test_every_verb_that_the_schema_knows_is_used_by_a_scenario() -> None:
+    verbs = set(read(HERE / "scenario.schema.json")["$defs"]["step"]["properties"])
+    assert verbs == {verb for path in SCENARIOS for step in read(path)["steps"] for verb in step}

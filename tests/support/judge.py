@@ -1,0 +1,196 @@
+"""The life of a session as the contract tells it, written a second time and independently of the server: reads a log
+event by event, and fails at the first one that could not stand there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from managedagents.v1 import event_pb2, session_pb2
+from support.calls import Event, kind
+from support.driven import told
+
+_ENDS_OF_MODEL = {
+    "end_turn": "agent.",
+    "max_tokens": "agent.",
+    "refusal": "agent.",
+    "retries_exhausted": "error",
+    "error": "error",
+    "max_tool_rounds": "",
+}
+"""What stands just before a status.idle with this reason."""
+
+
+@dataclass(slots=True)
+class Judge:
+    """Where a session stands after the events that were read."""
+
+    head: int = 0
+    state: int = session_pb2.SESSION_STATUS_QUEUED
+    queue: list[int] = field(default_factory=list)
+    turn: int = 0
+    uses: list[str] = field(default_factory=list)
+    """Open ones, in the order of the calls."""
+    paused: bool = False
+    ended: list[int] = field(default_factory=list)
+    """Turns that ended, in order; an interrupt at rest is one, too."""
+    failures: int = 0
+    _interrupts: dict[int, int] = field(default_factory=dict)
+    """Interrupted turns without their status.idle, each with the seq below which messages are dropped."""
+    _known: set[str] = field(default_factory=set)
+    """Every id that was given out, of uses and of responses."""
+    _response: str = ""
+    _last: Event = field(default_factory=event_pb2.SessionEvent)
+
+    @property
+    def terminal(self) -> bool:
+        return self.state >= session_pb2.SESSION_STATUS_COMPLETED
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing happens any more unless somebody calls."""
+        if self.terminal:
+            return True
+        return not (self.turn or self._interrupts) and (self.paused or not self.queue)
+
+    @property
+    def waits_for_client(self) -> bool:
+        return bool(self.uses) and not self._interrupts
+
+    def read(self, events: Iterable[Event]) -> "Judge":
+        for event in events:
+            try:
+                self._read(event)
+            except AssertionError as error:
+                raise AssertionError(f"seq {event.seq}, {event.turn} {told(event)}: {error}") from error
+        return self
+
+    def _read(self, event: Event) -> None:
+        assert event.seq == self.head + 1, f"follows seq {self.head}"
+        assert not self.terminal, "stands after a terminal status"
+        self.head = event.seq
+        if event.response_id:
+            self._of_response(event)
+        else:
+            self._response = ""
+        reader = getattr(self, f"_{event.WhichOneof('payload')}", None)
+        if reader is not None:
+            reader(event)
+        self._last = event
+
+    def _of_response(self, event: Event) -> None:
+        assert event.turn == self.turn, "is of another turn than the open one"
+        assert self.state == session_pb2.SESSION_STATUS_RUNNING, "comes while no turn runs"
+        assert self.turn not in self._interrupts, "comes after the interrupt"
+        if event.response_id != self._response:
+            assert event.response_id not in self._known, "its response was there before"
+            assert not self.uses, "comes while tool uses are open"
+            assert event.HasField("response"), "does not say whose response it is"
+            self._known.add(event.response_id)
+            self._response = event.response_id
+            self.failures = 0
+
+    def _opens(self, use: str) -> None:
+        assert use not in self._known, "its id was given out before"
+        self._known.add(use)
+        self.uses.append(use)
+
+    def _agent_custom_tool_use(self, event: Event) -> None:
+        self._opens(event.agent_custom_tool_use.custom_tool_use_id)
+
+    def _agent_tool_use(self, event: Event) -> None:
+        self._opens(event.agent_tool_use.tool_use_id)
+
+    def _closes(self, event: Event, use: str) -> None:
+        assert event.turn == self.turn, "is of another turn than its use"
+        assert use in self.uses, "closes what is not open"
+        self.uses.remove(use)
+
+    def _user_custom_tool_result(self, event: Event) -> None:
+        self._closes(event, event.user_custom_tool_result.custom_tool_use_id)
+
+    def _agent_tool_result(self, event: Event) -> None:
+        result = event.agent_tool_result
+        self._closes(event, result.tool_use_id)
+        interrupted = result.cause == event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
+        assert interrupted == (self.turn in self._interrupts), "its cause is another one"
+
+    def _user_message(self, event: Event) -> None:
+        assert event.turn == event.seq, "is not its own turn"
+        self.queue.append(event.seq)
+
+    def _user_interrupt(self, event: Event) -> None:
+        assert event.turn == (self.turn or event.seq), "acts on another turn than the open one"
+        drop = event.seq if event.user_interrupt.drop_queued else 0
+        self._interrupts[event.turn] = max(drop, self._interrupts.get(event.turn, 0))
+
+    def _status_running(self, event: Event) -> None:
+        assert not self.paused, "starts something while paused"
+        assert not self._interrupts, "an interrupt is not finished"
+        assert not self.uses, "tool uses are open"
+        assert event.status_running.attempt == self.failures + 1, f"comes after {self.failures} failures"
+        if self.turn:
+            assert event.turn == self.turn, "the open turn has not ended"
+            assert self.state != session_pb2.SESSION_STATUS_RUNNING, "runs already"
+        else:
+            assert event.turn == self.queue.pop(0), "is not the next message"
+            self.turn = event.turn
+        self.state = session_pb2.SESSION_STATUS_RUNNING
+
+    def _status_rescheduling(self, event: Event) -> None:
+        self._fails(event)
+        assert event.status_rescheduling.attempt == self.failures, "counts attempts in another way"
+        self.state = session_pb2.SESSION_STATUS_RESCHEDULING
+
+    def _fails(self, event: Event) -> None:
+        assert event.turn == self.turn != 0, "is of another turn than the open one"
+        assert self.state == session_pb2.SESSION_STATUS_RUNNING, "comes while no turn runs"
+        assert not self.uses, "tool uses are open"
+        assert self.turn not in self._interrupts, "comes after the interrupt"
+        self.failures += 1
+
+    def _error(self, event: Event) -> None:
+        if event.error.next == event_pb2.ERROR_NEXT_TURN_ENDS:
+            self._fails(event)
+        elif event.error.next == event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS:
+            assert self.uses, "nothing is waited for"
+            assert not self.paused, "a deadline comes while paused"
+
+    def _status_idle(self, event: Event) -> None:
+        reason = event.status_idle.stop_reason.WhichOneof("reason") or ""
+        self.state = session_pb2.SESSION_STATUS_IDLE
+        if reason == "requires_action":
+            assert event.turn == self.turn, "is of another turn than the open one"
+            assert list(event.status_idle.stop_reason.requires_action.ids) == self.uses, "names other uses"
+            assert self.uses, "waits for nothing"
+            assert kind(self._last) in ("error", "user.custom_tool_result"), "has no cause"
+            return
+        assert not self.uses, "tool uses are open"
+        assert event.turn not in self.ended, "its turn has ended before"
+        assert (reason == "interrupted") == (event.turn in self._interrupts), "its reason is another one"
+        if reason == "interrupted":
+            assert event.turn == (self.turn or event.turn), "the open turn has not ended"
+            below = self._interrupts.pop(event.turn)
+            dropped = [seq for seq in self.queue if seq < below]
+            assert list(event.status_idle.stop_reason.interrupted.dropped_seqs) == dropped, f"dropped are {dropped}"
+            self.queue = [seq for seq in self.queue if seq not in dropped]
+        else:
+            assert event.turn == self.turn != 0, "is of another turn than the open one"
+            assert told(self._last).startswith(_ENDS_OF_MODEL[reason]), f"comes after {told(self._last)}"
+        self.ended.append(event.turn)
+        self.turn = self.failures = 0
+
+    def _status_paused(self, event: Event) -> None:
+        assert not self.paused, "is paused already"
+        self.paused = True
+
+    def _status_resumed(self, event: Event) -> None:
+        assert self.paused, "was not paused"
+        self.paused = False
+
+    def _status_completed(self, event: Event) -> None:
+        self.state = session_pb2.SESSION_STATUS_COMPLETED
+
+    def _status_failed(self, event: Event) -> None:
+        self.state = session_pb2.SESSION_STATUS_FAILED
+
+    def _status_archived(self, event: Event) -> None:
+        self.state = session_pb2.SESSION_STATUS_ARCHIVED

@@ -1,0 +1,137 @@
+"""A session's log, told in few words."""
+
+import random
+
+from managedagents.v1 import event_pb2, model_pb2
+from managedagents_server.providers.base import Answer, ModelFailure, Text, ToolCall
+from managedagents_server.session import events, inbox
+from managedagents_server.session.fold import apply
+from managedagents_server.session.frames import Event
+from managedagents_server.session.state import State
+
+StopReason = event_pb2.StopReason
+
+
+def message(text: str) -> event_pb2.UserEvent:
+    return event_pb2.UserEvent(user_message=event_pb2.UserMessage(content=[events.text(text)]))
+
+
+def result(use: str, text: str = "ok") -> event_pb2.UserEvent:
+    given = event_pb2.UserCustomToolResult(custom_tool_use_id=use, content=[events.text(text)])
+    return event_pb2.UserEvent(user_custom_tool_result=given)
+
+
+def interrupt(*, drop_queued: bool = False) -> event_pb2.UserEvent:
+    return event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt(drop_queued=drop_queued))
+
+
+class Story:
+    """The log as it grows, and the state that it folds to."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.events: list[Event] = []
+
+    def add(self, *added: Event) -> None:
+        for event in added:
+            event.seq = self.state.head + 1
+            apply(self.state, event, event.ByteSize())
+            self.events.append(event)
+
+    def take(self, event: event_pb2.UserEvent) -> None:
+        """What a client sends, as the inbox logs it."""
+        self.add(*inbox.logged(self.state, event))
+
+    def say(self, *texts: str) -> None:
+        for text in texts:
+            self.take(message(text))
+
+    def give(self, use: str, text: str = "ok") -> None:
+        self.take(result(use, text))
+
+    def run(self) -> None:
+        """The next message's turn begins, or the open one goes on."""
+        self.add(events.running(self.state.turn or self.state.queue[0], self.state.failures + 1))
+
+    def answer(self, text: str, *tools: str) -> list[str]:
+        """The model's last words, or calls; gives the ids of the open uses. A tool whose name ends in ? is unknown."""
+        said = [Text(text)] if text else []
+        calls = [ToolCall(tool, f'{{"{tool}":1}}') for tool in tools]
+        produced = events.response(
+            self.state,
+            Answer([*said, *calls], model_pb2.MODEL_STOP_REASON_UNSPECIFIED, "scripted", model_pb2.Usage(requests=1)),
+            "scripted",
+            response_id=f"rsp_{self.state.finished + 1}",
+            attempt=self.state.failures + 1,
+            deadline=0,
+            is_custom=lambda name: not name.endswith("?"),
+        )
+        if not tools:
+            produced.append(self._idle(StopReason(end_turn=event_pb2.EndTurn())))
+        self.add(*produced)
+        return list(self.state.uses)
+
+    def interrupt(self, *, drop_queued: bool = False) -> None:
+        self.take(interrupt(drop_queued=drop_queued))
+        turn = self.state.interrupted[0]
+        reason = StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(self.state)))
+        self.add(*events.closings(self.state, turn), self._idle(reason, turn))
+
+    def fail(self, *, rejected: bool) -> None:
+        """The turn ends in an error."""
+        code, next_ = event_pb2.ERROR_CODE_MODEL_REJECTED, event_pb2.ERROR_NEXT_TURN_ENDS
+        error = events.error(self.state.turn, code, "no", next_, turn_excluded=rejected)
+        self.add(error, self._idle(StopReason(error=event_pb2.StoppedByError())))
+
+    def fail_for_now(self) -> None:
+        failure = ModelFailure(event_pb2.ERROR_CODE_MODEL_TIMEOUT, "slow", transient=True)
+        self.add(events.rescheduling(self.state.turn, failure, self.state.failures + 1, 0.0, 0))
+
+    def give_up_waiting(self) -> None:
+        self.add(self._idle(events.waits(self.state.uses)))
+
+    def pause(self) -> None:
+        self.add(Event(status_paused=event_pb2.StatusPaused()))
+
+    def archive(self) -> None:
+        self.add(Event(status_archived=event_pb2.StatusArchived()))
+
+    def _idle(self, reason: event_pb2.StopReason, turn: int = 0) -> Event:
+        return events.idle(turn or self.state.turn, reason, self.state.turn_spent.message())
+
+
+def a_random_story(seed: int) -> Story:
+    """Whatever a session can go through, in any order."""
+    chance = random.Random(seed)
+    story = Story()
+    for number in range(120):
+        state = story.state
+        may = ["say"]
+        if not state.turn:
+            may += ["run"] * 3 if state.queue else ["interrupt"]
+        elif state.uses:
+            may += ["give"] * 4 + ["interrupt", "give_up_waiting"]
+        elif state.state == 2:
+            may += ["answer"] * 3 + ["call"] * 4 + ["fail_for_now", "interrupt", "drop", "reject", "fail"]
+        else:
+            may += ["run"]
+        match chance.choice(may):
+            case "say":
+                story.say(f"message {number}")
+            case "run":
+                story.run()
+            case "answer":
+                story.answer(f"answer {number}")
+            case "call":
+                story.answer(chance.choice(["", "hm"]), *chance.choices(["a", "b", "c", "x?"], k=chance.randint(1, 4)))
+            case "give":
+                story.give(chance.choice(list(state.uses)), f"result {number}")
+            case "give_up_waiting":
+                story.give_up_waiting()
+            case "interrupt" | "drop" as how:
+                story.interrupt(drop_queued=how == "drop")
+            case "reject" | "fail" as how:
+                story.fail(rejected=how == "reject")
+            case "fail_for_now":
+                story.fail_for_now()
+    return story

@@ -1,0 +1,107 @@
+"""From a handler to what the model is told."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from managedagents import current_tool_use_id, text
+from managedagents._tools import Answer, Answers, Handler
+from managedagents.v1 import content_pb2
+
+
+async def ask(handler: Handler | None, input_json: str = "{}") -> Answer:
+    return await Answers().answer("ses_1", "use_1", handler, "tool", input_json)
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ("19", "19"),
+        ({"t": 19, "å": [1]}, '{"t": 19, "å": [1]}'),
+        ([1, 2], "[1, 2]"),
+        (False, "false"),
+        (text("block"), "block"),
+        ([text("a")], "a"),
+    ],
+)
+async def test_a_result_becomes_content(result: Any, told: str) -> None:
+    answer = await ask(lambda given: result)
+    assert [block.text.text for block in answer.content] == [told]
+    assert not answer.is_error
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+async def test_nothing_is_told_as_no_content(nothing: Any) -> None:
+    assert (await ask(lambda given: nothing)) == Answer(())
+
+
+async def test_the_input_arrives_as_python_values_in_sync_and_async_handlers() -> None:
+    async def handler(given: Any) -> Any:
+        return {"got": given}
+
+    assert (await ask(handler, '{"a": [1, null]}')).content == (text('{"got": {"a": [1, null]}}'),)
+    assert (await ask(lambda given: given["a"], '{"a": "x"}')).content == (text("x"),)
+
+
+async def test_a_handler_that_raises_is_told_as_an_error() -> None:
+    def handler(given: Any) -> Any:
+        raise LookupError("no such city")
+
+    assert await ask(handler) == Answer((text("LookupError: no such city"),), is_error=True)
+
+
+async def test_a_result_that_json_cannot_hold_is_told_as_an_error() -> None:
+    assert (await ask(lambda given: object())).is_error
+
+
+async def test_an_unknown_tool_and_a_broken_input_are_told_as_errors() -> None:
+    assert (await ask(None)).is_error
+    assert (await ask(lambda given: given, "{")).is_error
+
+
+async def test_a_handler_knows_the_id_of_its_use() -> None:
+    async def slow(given: Any) -> str:
+        await asyncio.sleep(0)
+        return current_tool_use_id()
+
+    assert (await ask(slow)).content == (text("use_1"),)
+    assert (await ask(lambda given: current_tool_use_id())).content == (text("use_1"),)
+
+
+async def test_an_answer_that_could_not_be_sent_is_kept_and_the_handler_is_not_called_again() -> None:
+    calls = 0
+
+    def handler(given: Any) -> str:
+        nonlocal calls
+        calls += 1
+        return "once"
+
+    answers = Answers()
+    first = await answers.answer("ses_1", "use_1", handler, "tool", "{}")
+    assert not answers.in_hand("ses_1", "use_1")
+    assert await answers.answer("ses_1", "use_1", handler, "tool", "{}") == first
+    answers.sent("ses_1", "use_1")
+    assert answers.in_hand("ses_1", "use_1")
+    assert calls == 1
+
+
+async def test_a_handler_that_was_stopped_is_not_called_again_and_the_model_is_told() -> None:
+    calls = 0
+    begun = asyncio.Event()
+
+    async def handler(given: Any) -> content_pb2.Content:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        await asyncio.Event().wait()
+        return text("never")
+
+    answers = Answers()
+    task = asyncio.create_task(answers.answer("ses_1", "use_1", handler, "tool", "{}"))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await answers.answer("ses_1", "use_1", handler, "tool", "{}")).is_error
+    assert calls == 1

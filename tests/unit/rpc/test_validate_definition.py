@@ -1,0 +1,209 @@
+"""What an agent's definition may say."""
+
+import json
+
+import pytest
+from google.protobuf import json_format
+
+from managedagents.v1 import agent_pb2, service_pb2
+from managedagents_server.rpc import validate
+from managedagents_server.words.limits import Limits
+from support.refused import exceeded, fields_of_refusal, unbuilt
+
+SCRIPTED = {"scripted": {"responses": [{"text": "hello"}]}}
+
+
+def create(**fields: object) -> service_pb2.CreateRequest:
+    """A request whose definition is a right one but for these fields; None leaves one out."""
+    given = {"name": "an agent", "model": SCRIPTED, **fields}
+    definition = agent_pb2.AgentDefinition()
+    json_format.ParseDict({key: value for key, value in given.items() if value is not None}, definition)
+    return service_pb2.CreateRequest(definition=definition)
+
+
+def wrong(**fields: object) -> list[str]:
+    return [field.removeprefix("definition.") for field in fields_of_refusal(validate.create, create(**fields))]
+
+
+def tool(name: str = "deploy", schema: str = "") -> dict[str, object]:
+    return {"custom": {"name": name, "input_schema_json": schema}}
+
+
+def test_the_smallest_definition_passes() -> None:
+    assert not wrong()
+
+
+def test_a_full_definition_passes() -> None:
+    assert not wrong(
+        description="d",
+        system="s",
+        model_settings={"max_tokens": 1, "temperature": 2, "stop_sequences": ["x"] * 16, "seed": "-5"},
+        tools=[tool("a", '{"type": "object", "properties": {"x": {"type": "integer"}}}'), tool("A-b_9")],
+        custom_tool_timeout="2592000s",
+        metadata={"k" * 128: "v" * 512},
+    )
+
+
+def test_a_definition_is_required() -> None:
+    assert fields_of_refusal(validate.create, service_pb2.CreateRequest()) == ["definition"]
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    assert wrong(name=None, model=None, model_settings={"max_tokens": 0}, tools=[tool(""), {}]) == [
+        "name",
+        "model",
+        "model_settings.max_tokens",
+        "tools[0].custom.name",
+        "tools[1]",
+    ]
+
+
+def test_what_is_wrong_comes_before_what_is_not_built() -> None:
+    assert wrong(name=None, tools=[{"bash": {}}]) == ["name"]
+
+
+def test_a_refusal_names_only_so_many_fields() -> None:
+    assert len(wrong(tools=[tool("")] * 100)) == 20
+
+
+@pytest.mark.parametrize(("name", "fine"), [("", False), ("ü" * 256, True), ("n" * 257, False)])
+def test_the_name(name: str, fine: bool) -> None:
+    assert wrong(name=name) == ([] if fine else ["name"])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_tokens": 0},
+        {"max_tokens": -1},
+        {"temperature": -0.1},
+        {"temperature": 2.1},
+        {"temperature": "NaN"},
+        {"stop_sequences": ["x"] * 17},
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, object]) -> None:
+    assert wrong(model_settings=settings) == [f"model_settings.{next(iter(settings))}"]
+
+
+def test_an_empty_stop_sequence() -> None:
+    assert wrong(model_settings={"stop_sequences": ["x", ""]}) == ["model_settings.stop_sequences[1]"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ü", "n" * 65, "a.b", "a\n"])
+def test_tool_names(name: str) -> None:
+    assert wrong(tools=[tool("fine"), tool(name)]) == ["tools[1].custom.name"]
+
+
+def test_of_two_tools_of_one_name_the_second_is_named() -> None:
+    assert wrong(tools=[tool("a"), tool("b"), tool("a")]) == ["tools[2].custom.name"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "{",
+        "[]",
+        "true",
+        '"text"',
+        "NaN",
+        '{"maximum": Infinity}',
+        '{"type": "thing"}',
+        '{"type": "array", "items": [{}]}',
+        '{"properties": []}',
+        '{"required": "x"}',
+        "[" * 100_000,
+        '{"not": ' * 2000 + "{}" + "}" * 2000,
+    ],
+)
+def test_what_is_no_schema(schema: str) -> None:
+    assert wrong(tools=[tool("a"), tool("b", schema)]) == ["tools[1].custom.input_schema_json"]
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "{}",
+        '{"type": "object", "additionalProperties": false}',
+        '{"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"}',
+        '{"properties": {"x": {"type": "string", "pattern": "^\\\\p{L}+$"}}}',
+        '{"properties": {"x": {"$ref": "https://example.org/never-fetched"}}}',
+        '{"properties": {"x": {"maximum": 12345678901234567890}}}',
+    ],
+)
+def test_what_is_a_schema(schema: str) -> None:
+    assert not wrong(tools=[tool("a", schema)])
+
+
+@pytest.mark.parametrize(
+    ("timeout", "fine"),
+    [("0.001s", True), ("0.000999s", False), ("0s", False), ("-1s", False), ("2592000.000000001s", False)],
+)
+def test_the_custom_tool_timeout(timeout: str, fine: bool) -> None:
+    assert wrong(custom_tool_timeout=timeout) == ([] if fine else ["custom_tool_timeout"])
+
+
+def test_a_duration_whose_parts_disagree() -> None:
+    request = create()
+    request.definition.custom_tool_timeout.seconds = 1
+    request.definition.custom_tool_timeout.nanos = -1
+    assert fields_of_refusal(validate.create, request) == ["definition.custom_tool_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "field"),
+    [
+        ({"": "v"}, "metadata[]"),
+        ({"ü" * 65: "v"}, f"metadata[{'ü' * 65}]"),
+        ({"k": "ü" * 257}, "metadata[k]"),
+        ({str(number): "" for number in range(65)}, "metadata"),
+    ],
+)
+def test_metadata(metadata: dict[str, str], field: str) -> None:
+    assert wrong(metadata=metadata) == [field]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"model": {"name": "gpt"}}, "model.name"),
+        ({"model_settings": {"thinking_effort": "THINKING_EFFORT_LOW"}}, "model_settings.thinking_effort"),
+        ({"model_settings": {"response_schema_json": "{}"}}, "model_settings.response_schema_json"),
+        ({"tools": [tool(), {"bash": {}}]}, "tools[1].bash"),
+        ({"tools": [{"web_search": {}}]}, "tools[0].web_search"),
+        ({"mcp_servers": [{"name": "m"}]}, "mcp_servers"),
+        ({"skills": [{"skill_id": "s"}]}, "skills"),
+        ({"permission_policy": {}}, "permission_policy"),
+        ({"tool_host": "TOOL_HOST_SERVER"}, "tool_host"),
+        ({"compaction": {}}, "compaction"),
+        ({"token_budget": "0"}, "token_budget"),
+    ],
+)
+def test_what_is_not_built_yet_is_refused_by_name(fields: dict[str, object], field: str) -> None:
+    assert unbuilt(validate.create, create(**fields)) == f"definition.{field}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({"tools": [tool()] * 3}, "tools"),
+        ({"mcp_servers": [{"name": "m"}] * 3}, "mcp_servers"),
+        ({"skills": [{"skill_id": "s"}] * 3}, "skills"),
+    ],
+)
+def test_counts_have_limits(fields: dict[str, object], limit: str) -> None:
+    assert exceeded(validate.create, create(**fields), Limits(tools=2, mcp_servers=2, skills=2)) == (limit, "2")
+
+
+def test_the_size_has_a_limit() -> None:
+    request = create(system="s" * 1000)
+    size = request.definition.ByteSize()
+    assert not fields_of_refusal(validate.create, request, Limits(definition_bytes=size))
+    assert exceeded(validate.create, request, Limits(definition_bytes=size - 1)) == ("definition_bytes", str(size - 1))
+
+
+def test_reasons_stay_short() -> None:
+    schema = json.dumps({"properties": {"x" * 5000: {"type": "y" * 5000}}})
+    with pytest.raises(Exception, match="is no JSON Schema") as caught:
+        validate.create(create(tools=[tool("a", schema)]), Limits())
+    assert len(str(caught.value)) < 500

@@ -1,0 +1,154 @@
+"""Requests about sessions: events, filters, pages, ids."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from managedagents.v1 import event_pb2, service_pb2
+from managedagents_server.rpc import validate
+from managedagents_server.words.limits import Limits
+from support.refused import exceeded, fields_of_refusal, unbuilt
+
+TEXT: dict[str, object] = {"text": {"text": "hi"}}
+
+
+def event(**fields: object) -> event_pb2.UserEvent:
+    return json_format.ParseDict(fields, event_pb2.UserEvent())
+
+
+def send(**fields: object) -> service_pb2.SendEventRequest:
+    return service_pb2.SendEventRequest(session_id="ses_1", event=event(**fields))
+
+
+def said(*blocks: dict[str, object]) -> service_pb2.SendEventRequest:
+    return send(user_message={"content": list(blocks)})
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        said(TEXT),
+        said(TEXT, {"image": {"media_type": "image/png", "data": "AAA="}}, {"file": {"media_type": "text/plain"}}),
+        send(user_interrupt={}),
+        send(user_custom_tool_result={"custom_tool_use_id": "use_1"}),
+        send(user_custom_tool_result={"custom_tool_use_id": "use_1", "content": [TEXT], "is_error": True}),
+    ],
+)
+def test_events_that_pass(request_: service_pb2.SendEventRequest) -> None:
+    assert not fields_of_refusal(validate.send_event, request_)
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (service_pb2.SendEventRequest(), ["session_id", "event"]),
+        (send(), ["event"]),
+        (said(), ["event.user_message.content"]),
+        (said(TEXT, {}), ["event.user_message.content[1]"]),
+        (said(TEXT, {"text": {}}), ["event.user_message.content[1].text.text"]),
+        (said({"image": {"data": "AAA="}}), ["event.user_message.content[0].image.media_type"]),
+        (said({"file": {"data": "AAA="}}), ["event.user_message.content[0].file.media_type"]),
+        (
+            send(user_custom_tool_result={"content": [{}]}),
+            ["event.user_custom_tool_result.custom_tool_use_id", "event.user_custom_tool_result.content[0]"],
+        ),
+    ],
+)
+def test_events_that_do_not(request_: service_pb2.SendEventRequest, fields: list[str]) -> None:
+    assert fields_of_refusal(validate.send_event, request_) == fields
+
+
+@pytest.mark.parametrize("kind", ["user_tool_confirmation", "user_tool_result", "user_define_outcome"])
+def test_events_that_are_not_built_yet(kind: str) -> None:
+    assert unbuilt(validate.send_event, send(**{kind: {}})) == f"event.{kind}"
+
+
+def test_an_event_has_a_greatest_size() -> None:
+    request = said({"text": {"text": "x" * 1000}})
+    size = request.event.ByteSize()
+    assert not fields_of_refusal(validate.send_event, request, Limits(event_bytes=size))
+    assert exceeded(validate.send_event, request, Limits(event_bytes=size - 1)) == ("event_bytes", str(size - 1))
+
+
+def test_a_new_session_with_events() -> None:
+    good = event(user_message={"content": [TEXT]})
+    request = service_pb2.StartSessionRequest(agent_id="agt_1", initial_events=[good], metadata={"k": "v"})
+    assert not fields_of_refusal(validate.start_session, request)
+    request.initial_events.append(event(user_message={}))
+    request.metadata["k"] = "v" * 513
+    request.ClearField("agent_id")
+    assert fields_of_refusal(validate.start_session, request) == [
+        "agent_id",
+        "metadata[k]",
+        "initial_events[1].user_message.content",
+    ]
+
+
+@pytest.mark.parametrize("field", ["overrides", "environment"])
+def test_what_is_not_built_yet_of_a_new_session(field: str) -> None:
+    request = json_format.ParseDict({"agent_id": "agt_1", field: {}}, service_pb2.StartSessionRequest())
+    assert unbuilt(validate.start_session, request) == field
+
+
+REQUEST_IDS: list[tuple[Callable[[Any, Limits], None], Message]] = [
+    (validate.create, service_pb2.CreateRequest()),
+    (validate.start_session, service_pb2.StartSessionRequest()),
+    (validate.send_event, service_pb2.SendEventRequest()),
+    (validate.change_session, service_pb2.PauseRequest()),
+    (validate.archive_agent, service_pb2.ArchiveAgentRequest()),
+]
+
+
+@pytest.mark.parametrize(("check", "request_"), REQUEST_IDS)
+def test_request_ids_have_at_most_128_bytes(check: Callable[[Any, Limits], None], request_: Any) -> None:
+    request_.request_id = "ü" * 64
+    assert "request_id" not in fields_of_refusal(check, request_)
+    request_.request_id = "ü" * 64 + "x"
+    assert "request_id" in fields_of_refusal(check, request_)
+
+
+@pytest.mark.parametrize(
+    ("check", "request_", "field"),
+    [
+        (validate.on_session, service_pb2.StatusRequest(), "session_id"),
+        (validate.change_session, service_pb2.ArchiveRequest(), "session_id"),
+        (validate.stream_events, service_pb2.StreamEventsRequest(), "session_id"),
+        (validate.list_events, service_pb2.ListEventsRequest(), "session_id"),
+        (validate.get_agent, service_pb2.GetAgentRequest(), "agent_id"),
+        (validate.archive_agent, service_pb2.ArchiveAgentRequest(), "agent_id"),
+    ],
+)
+def test_the_id_is_required(check: Callable[[Any, Limits], None], request_: Message, field: str) -> None:
+    assert fields_of_refusal(check, request_) == [field]
+
+
+def test_kinds_are_those_of_the_log() -> None:
+    kinds = ["user.message", "agent.custom_tool_use", "status.idle", "outcome.evaluated", "error"]
+    request = service_pb2.StreamEventsRequest(session_id="s", kinds=kinds)
+    assert not fields_of_refusal(validate.stream_events, request)
+    request.kinds.extend(["agent_message", "", "agent.shrug"])
+    assert fields_of_refusal(validate.stream_events, request) == ["kinds[5]", "kinds[6]", "kinds[7]"]
+    listing = service_pb2.ListEventsRequest(session_id="s", kinds=["status_idle"])
+    assert fields_of_refusal(validate.list_events, listing) == ["kinds[0]"]
+
+
+@pytest.mark.parametrize(("size", "fine"), [(0, True), (1, True), (1000, True), (1001, False), (-1, False)])
+@pytest.mark.parametrize(
+    ("check", "request_"),
+    [
+        (validate.list_agents, service_pb2.ListAgentsRequest()),
+        (validate.list_sessions, service_pb2.ListSessionsRequest()),
+        (validate.list_events, service_pb2.ListEventsRequest(session_id="s")),
+    ],
+)
+def test_page_sizes(check: Callable[[Any, Limits], None], request_: Any, size: int, fine: bool) -> None:
+    request_.page_size = size
+    assert fields_of_refusal(check, request_) == ([] if fine else ["page_size"])
+
+
+def test_a_filter_says_a_status() -> None:
+    request = json_format.ParseDict({"statuses": [3, 0, 5]}, service_pb2.ListSessionsRequest())
+    assert fields_of_refusal(validate.list_sessions, request) == ["statuses[1]"]

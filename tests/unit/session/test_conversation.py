@@ -1,0 +1,198 @@
+"""The model gets the log grouped by turn, in the order in which the turns began."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from managedagents_server.providers.base import Answered, Item, Results, Said, Verbatim
+from managedagents_server.session.conversation import Conversation, rebuild
+from managedagents_server.session.frames import Event
+from support.story import Story, a_random_story
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+def told(items: Sequence[Item]) -> list[str]:
+    """Each item as a line: who, and what."""
+    lines = []
+    for item in items:
+        match item:
+            case Said(content):
+                lines.append("user: " + " ".join(block.text.text for block in content))
+            case Answered(events):
+                lines.append("model: " + " ".join(map(_part, events)))
+            case Results(results):
+                lines.append("tools: " + " ".join(f"{result.name}={result.content[0].text.text}" for result in results))
+    return lines
+
+
+def _part(event: Event) -> str:
+    match event.WhichOneof("payload"):
+        case "agent_message":
+            return "".join(block.text.text for block in event.agent_message.content)
+        case "agent_custom_tool_use":
+            return f"{event.agent_custom_tool_use.name}()"
+        case "agent_tool_use":
+            return f"{event.agent_tool_use.name}()"
+    raise AssertionError(event)
+
+
+def lines(story: Story) -> list[str]:
+    return told(rebuild(story.events, {}).items)
+
+
+def test_a_turn_is_what_was_said_and_what_was_answered(story: Story) -> None:
+    story.say("hi")
+    story.run()
+    story.answer("hello")
+    assert lines(story) == ["user: hi", "model: hello"]
+
+
+def test_a_queued_message_is_not_told_before_its_turn(story: Story) -> None:
+    story.say("one", "two")
+    assert lines(story) == []
+    story.run()
+    assert lines(story) == ["user: one"]
+
+
+def test_a_message_queued_in_mid_turn_never_stands_between_a_use_and_its_result(story: Story) -> None:
+    story.say("one")
+    story.run()
+    first, second = story.answer("wait", "a", "b")
+    story.say("two")
+    story.give(first, "1")
+    story.say("three")
+    story.give(second, "2")
+    story.answer("done")
+    story.run()
+    story.answer("also done")
+    assert lines(story) == [
+        "user: one",
+        "model: wait a() b()",
+        "tools: a=1 b=2",
+        "model: done",
+        "user: two",
+        "model: also done",
+    ]
+
+
+def test_results_stand_in_the_order_of_the_calls_once_all_are_there(story: Story) -> None:
+    story.say("go")
+    story.run()
+    uses = story.answer("", "a", "b", "c")
+    for use, text in ((uses[2], "3"), (uses[0], "1")):
+        story.give(use, text)
+        assert lines(story)[-1] == "model: a() b() c()"
+    story.give(uses[1], "2")
+    assert lines(story)[-1] == "tools: a=1 b=2 c=3"
+
+
+def test_a_call_of_no_tool_is_told_as_denied_beside_the_answers(story: Story) -> None:
+    story.say("go")
+    story.run()
+    (use,) = story.answer("", "nobody?", "a")
+    story.give(use, "1")
+    assert lines(story)[-1] == "tools: nobody?=There is no tool named nobody?. a=1"
+
+
+def test_an_interrupted_turn_is_told_with_a_result_for_every_use(story: Story) -> None:
+    story.say("go")
+    story.run()
+    _, second = story.answer("", "a", "b")
+    story.give(second, "2")
+    story.interrupt()
+    story.say("and now?")
+    story.run()
+    closed = "The user interrupted the turn before this was done."
+    assert lines(story) == ["user: go", "model: a() b()", f"tools: a={closed} b=2", "user: and now?"]
+
+
+def test_a_turn_interrupted_before_any_answer_is_told_as_it_stands(story: Story) -> None:
+    story.say("one", "two")
+    story.run()
+    story.interrupt()
+    story.run()
+    assert lines(story) == ["user: one", "user: two"]
+
+
+def test_dropped_messages_are_never_told(story: Story) -> None:
+    story.say("one", "two", "three")
+    story.run()
+    story.interrupt(drop_queued=True)
+    story.say("four")
+    story.run()
+    assert lines(story) == ["user: one", "user: four"]
+
+
+def test_a_rejected_turn_is_left_out_whole_and_what_was_queued_in_it_stays(story: Story) -> None:
+    story.say("fine")
+    story.run()
+    story.answer("yes")
+    story.say("bad")
+    story.run()
+    (use,) = story.answer("", "a")
+    story.say("queued")
+    story.give(use, "1")
+    story.fail(rejected=True)
+    story.run()
+    assert lines(story) == ["user: fine", "model: yes", "user: queued"]
+
+
+def test_a_turn_that_failed_otherwise_stays(story: Story) -> None:
+    story.say("one", "two")
+    story.run()
+    story.fail_for_now()
+    story.run()
+    story.fail(rejected=False)
+    story.run()
+    assert lines(story) == ["user: one", "user: two"]
+
+
+def test_going_on_after_requires_action_begins_no_new_turn(story: Story) -> None:
+    story.say("go")
+    story.run()
+    (use,) = story.answer("", "a")
+    story.give_up_waiting()
+    story.give(use, "late")
+    story.run()
+    story.answer("done")
+    assert lines(story) == ["user: go", "model: a()", "tools: a=late", "model: done"]
+
+
+def test_what_a_provider_needs_back_stands_beside_its_answer(story: Story) -> None:
+    story.say("go")
+    story.run()
+    story.answer("one", "a")
+    blob = Verbatim("scripted", b"signed")
+    answered = rebuild(story.events, {3: blob}).items[-1]
+    assert isinstance(answered, Answered)
+    assert answered.verbatim == blob
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_happens_every_call_is_followed_by_its_results_and_messages_keep_their_order(seed: int) -> None:
+    story = a_random_story(seed)
+    conversation = Conversation()
+    for event in story.events:
+        conversation.add(event)
+        check(conversation.items)
+    assert len(conversation.items) > 10
+
+
+def check(items: Sequence[Item]) -> None:
+    said = [int(line.split()[-1]) for line in told(items) if line.startswith("user: ")]
+    assert said == sorted(said)
+    for before, after in pairwise(items):
+        assert isinstance(after, Results) == bool(calls(before))
+        if isinstance(after, Results):
+            assert [result.tool_use_id for result in after.results] == calls(before)
+
+
+def calls(item: Item) -> list[str]:
+    events = item.events if isinstance(item, Answered) else []
+    uses = [event.agent_custom_tool_use.custom_tool_use_id or event.agent_tool_use.tool_use_id for event in events]
+    return [use for use in uses if use]

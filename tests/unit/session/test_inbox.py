@@ -1,0 +1,147 @@
+"""What a session takes and what it refuses, by its state alone; and what the log gets of what it takes."""
+
+from collections.abc import Callable
+
+import pytest
+
+from managedagents.v1 import event_pb2, session_pb2
+from managedagents_server.session import inbox
+from managedagents_server.session.frames import kind_of
+from managedagents_server.session.state import OpenUse, State
+from managedagents_server.words.errors import LimitExceeded, RuntimeFault, SessionTerminal, ToolUseClosed
+from managedagents_server.words.limits import Limits
+from support.story import Story, interrupt, message, result
+
+SMALL = Limits(queued_messages=2, session_events=1000, reserve_events=200, session_bytes=100_000, reserve_bytes=20_000)
+ROOM = "room"
+
+
+def parked(**more: object) -> State:
+    use = OpenUse("a", 3, True, 0)
+    return State(state=2, turn=1, uses={"use_3_x": use}, **more)  # type: ignore[arg-type]
+
+
+def refused(state: State, event: event_pb2.UserEvent) -> str:
+    """Which limit says no, or ROOM."""
+    fault = inbox.refusal(state, event, SMALL)
+    if fault is None:
+        return ROOM
+    assert isinstance(fault, LimitExceeded)
+    assert fault.metadata["value"] == str(getattr(SMALL, fault.metadata["limit"]))
+    return fault.metadata["limit"]
+
+
+@pytest.mark.parametrize("event", [message("hi"), result("use_3_x"), interrupt(), interrupt(drop_queued=True)])
+@pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "ARCHIVED"])
+def test_a_terminal_session_takes_nothing_and_says_which_it_is(event: event_pb2.UserEvent, status: str) -> None:
+    state = parked()
+    state.state = session_pb2.SessionStatus.Value(f"SESSION_STATUS_{status}")
+    fault = inbox.refusal(state, event, SMALL)
+    assert isinstance(fault, SessionTerminal)
+    assert fault.metadata == {"status": status}
+
+
+@pytest.mark.parametrize("use", ["use_4_x", "use_3_y", ""])
+def test_an_answer_to_a_use_that_is_not_open_is_refused_by_name(use: str) -> None:
+    fault = inbox.refusal(parked(), result(use), SMALL)
+    assert isinstance(fault, ToolUseClosed)
+    assert fault.metadata == {"tool_use_id": use}
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "limit"),
+    [
+        pytest.param(parked(queue=[4]), message("hi"), ROOM, id="one queued"),
+        pytest.param(parked(queue=[4, 5]), message("hi"), "queued_messages", id="as many queued as may be"),
+        pytest.param(parked(queue=[4, 5]), result("use_3_x"), ROOM, id="an answer passes a full queue"),
+        pytest.param(parked(queue=[4, 5]), interrupt(), ROOM, id="an interrupt passes a full queue"),
+        pytest.param(parked(head=799), message("hi"), ROOM, id="one event before the reserve"),
+        pytest.param(parked(head=800), message("hi"), "session_events", id="a message into the reserve of events"),
+        pytest.param(parked(head=800), result("use_3_x"), ROOM, id="an answer into the reserve of events"),
+        pytest.param(parked(head=800), interrupt(), ROOM, id="an interrupt into the reserve of events"),
+        pytest.param(
+            parked(head=900), result("use_3_x"), "session_events", id="an answer into the server's own events"
+        ),
+        pytest.param(parked(head=900), interrupt(), "session_events", id="an interrupt into the server's own events"),
+        pytest.param(parked(log_bytes=79_000), message("x" * 900), ROOM, id="a message that fits"),
+        pytest.param(
+            parked(log_bytes=79_000), message("x" * 1100), "session_bytes", id="a message too large for the rest"
+        ),
+        pytest.param(parked(log_bytes=80_000), result("use_3_x"), ROOM, id="an answer into the reserve of bytes"),
+        pytest.param(parked(log_bytes=100_000), interrupt(), "session_bytes", id="an interrupt into a full log"),
+    ],
+)
+def test_limits_refuse_messages_first_and_answers_and_interrupts_last(
+    state: State, event: event_pb2.UserEvent, limit: str
+) -> None:
+    assert refused(state, event) == limit
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting_helps"),
+    [(parked(queue=[4, 5]), True), (parked(head=800), False), (parked(log_bytes=99_999), False)],
+)
+def test_only_a_full_queue_is_worth_waiting_for(state: State, waiting_helps: bool) -> None:
+    fault = inbox.refusal(state, message("hi"), SMALL)
+    assert isinstance(fault, RuntimeFault)
+    assert (fault.retry_after is not None) == waiting_helps
+
+
+Told = list[tuple[str, int]]
+
+
+def logged(story: Story, event: event_pb2.UserEvent) -> Told:
+    return [(kind_of(added), added.turn) for added in inbox.logged(story.state, event)]
+
+
+def at_rest(_: Story) -> None: ...
+
+
+def in_a_turn(story: Story) -> None:
+    story.say("hi")
+    story.run()
+
+
+def waiting(story: Story) -> None:
+    in_a_turn(story)
+    story.answer("", "a", "b")
+
+
+def in_requires_action(story: Story) -> None:
+    waiting(story)
+    story.give_up_waiting()
+
+
+def in_requires_action_for_one(story: Story) -> None:
+    in_requires_action(story)
+    story.give(next(iter(story.state.uses)))
+
+
+@pytest.mark.parametrize(
+    ("tell", "event", "gets"),
+    [
+        (at_rest, message("hi"), [("user.message", 1)]),
+        (in_a_turn, message("hi"), [("user.message", 3)]),
+        (at_rest, interrupt(), [("user.interrupt", 1)]),
+        (in_a_turn, interrupt(), [("user.interrupt", 1)]),
+        (waiting, result("first"), [("user.custom_tool_result", 1)]),
+        (in_requires_action, result("first"), [("user.custom_tool_result", 1), ("status.idle", 1)]),
+        (in_requires_action_for_one, result("first"), [("user.custom_tool_result", 1)]),
+    ],
+)
+def test_an_event_is_logged_in_the_turn_that_it_belongs_to(
+    tell: Callable[[Story], None], event: event_pb2.UserEvent, gets: Told
+) -> None:
+    story = Story()
+    tell(story)
+    if event.HasField("user_custom_tool_result"):
+        event = result(next(iter(story.state.uses)))
+    assert logged(story, event) == gets
+
+
+def test_a_partial_answer_in_requires_action_says_what_remains() -> None:
+    story = Story()
+    in_requires_action(story)
+    first, second = story.state.uses
+    _, idle = inbox.logged(story.state, result(first))
+    assert idle.status_idle.stop_reason.requires_action.ids == [second]

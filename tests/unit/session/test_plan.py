@@ -1,0 +1,137 @@
+"""What comes next follows from the state and the time alone."""
+
+from collections.abc import Callable
+
+import pytest
+
+from managedagents.v1 import session_pb2
+from managedagents_server.session.plan import (
+    Ask,
+    EndInterrupted,
+    EndToolRounds,
+    GiveUpWaiting,
+    Rest,
+    Step,
+    Wait,
+    plan,
+    wake_time,
+)
+from managedagents_server.session.state import OpenUse, State
+
+IDLE = session_pb2.SESSION_STATUS_IDLE
+RUNNING = session_pb2.SESSION_STATUS_RUNNING
+RESCHEDULING = session_pb2.SESSION_STATUS_RESCHEDULING
+ARCHIVED = session_pb2.SESSION_STATUS_ARCHIVED
+COMPLETED = session_pb2.SESSION_STATUS_COMPLETED
+FAILED = session_pb2.SESSION_STATUS_FAILED
+
+NOW = 1000
+ROUNDS = 3
+
+
+def parked(*deadlines: int, state: int = RUNNING, **more: object) -> State:
+    """Waits in turn 1 for as many answers."""
+    uses = {f"use_{n}": OpenUse("a", 2 + n, True, deadline) for n, deadline in enumerate(deadlines)}
+    return State(state=state, turn=1, uses=uses, rounds=1, **more)  # type: ignore[arg-type]
+
+
+def at_work(state: int = RUNNING, **more: object) -> State:
+    return State(state=state, turn=1, **more)  # type: ignore[arg-type]
+
+
+TABLE: list[tuple[str, State, Step]] = [
+    ("a new session", State(), Rest()),
+    ("a message", State(queue=[1, 2]), Ask(1, running=True)),
+    ("a message after a turn", State(state=IDLE, queue=[7]), Ask(7, running=True)),
+    ("an idle session", State(state=IDLE), Rest()),
+    ("a turn that began", at_work(queue=[5]), Ask(1, running=False)),
+    ("a turn whose uses are all answered", at_work(rounds=1), Ask(1, running=False)),
+    ("a turn that went on before the tool rounds were used up", at_work(rounds=ROUNDS - 1), Ask(1, running=False)),
+    ("a turn that used up its tool rounds", at_work(rounds=ROUNDS), EndToolRounds()),
+    ("a parked turn", parked(NOW + 5, NOW + 3), Wait(NOW + 3)),
+    ("a parked turn with a queue", parked(NOW + 5, queue=[9]), Wait(NOW + 5)),
+    ("a parked turn at its deadline", parked(NOW), GiveUpWaiting()),
+    ("a parked turn of which one use is late", parked(NOW + 5, NOW - 5), GiveUpWaiting()),
+    ("a turn in requires_action", parked(NOW - 5, state=IDLE), Rest()),
+    ("a turn in requires_action with a queue", parked(NOW - 5, state=IDLE, queue=[9]), Rest()),
+    ("the last answer in requires_action", at_work(IDLE, rounds=1), Ask(1, running=True)),
+    ("the last answer, with no rounds left", at_work(IDLE, rounds=ROUNDS), EndToolRounds()),
+    ("a backoff", at_work(RESCHEDULING, failures=1, retry_time=NOW + 9), Wait(NOW + 9)),
+    ("a backoff that is over", at_work(RESCHEDULING, failures=1, retry_time=NOW), Ask(1, running=True)),
+    ("an interrupt at rest", State(state=IDLE, interrupted=[4]), EndInterrupted(4)),
+    ("an interrupt of a turn", at_work(interrupted=[1]), EndInterrupted(1)),
+    ("an interrupt of a parked turn", parked(NOW + 5, interrupted=[1]), EndInterrupted(1)),
+    ("an interrupt of requires_action", parked(NOW - 5, state=IDLE, interrupted=[1]), EndInterrupted(1)),
+    ("an interrupt of a backoff", at_work(RESCHEDULING, retry_time=NOW + 9, interrupted=[1]), EndInterrupted(1)),
+    ("an interrupt with a queue", State(state=IDLE, queue=[3], interrupted=[4]), EndInterrupted(4)),
+    ("two interrupts", State(state=IDLE, interrupted=[4, 5]), EndInterrupted(4)),
+]
+PAUSED: list[tuple[str, State, Step]] = [
+    ("a paused queue", State(queue=[2], paused_seq=1), Rest()),
+    ("a paused turn", at_work(paused_seq=4), Rest()),
+    ("a paused parked turn beyond its deadline", parked(NOW - 5, paused_seq=4), Rest()),
+    ("a paused backoff", at_work(RESCHEDULING, retry_time=NOW - 5, paused_seq=4), Rest()),
+    ("a paused turn without rounds", at_work(rounds=ROUNDS, paused_seq=4), Rest()),
+    ("an interrupt while paused", parked(NOW + 5, paused_seq=4, interrupted=[1]), EndInterrupted(1)),
+]
+
+
+def named(table: list[tuple[str, State, Step]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return pytest.mark.parametrize(
+        ("state", "step"), [pytest.param(state, step, id=name) for name, state, step in table]
+    )
+
+
+def step_of(state: State, no_deadline_before: int = 0) -> Step:
+    return plan(state, NOW, no_deadline_before, ROUNDS)
+
+
+@named(TABLE)
+def test_the_next_step(state: State, step: Step) -> None:
+    assert step_of(state) == step
+
+
+@named(PAUSED)
+def test_while_paused_nothing_starts_but_an_interrupt_is_finished(state: State, step: Step) -> None:
+    assert step_of(state) == step
+
+
+@pytest.mark.parametrize("terminal", [ARCHIVED, COMPLETED, FAILED])
+@named(TABLE + PAUSED)
+def test_a_terminal_session_has_no_next_step(state: State, step: Step, terminal: int) -> None:
+    before, state.state = state.state, terminal
+    try:
+        assert step_of(state) == Rest()
+    finally:
+        state.state = before
+
+
+@pytest.mark.parametrize(
+    ("deadline", "no_deadline_before", "step"),
+    [
+        (NOW - 500, NOW + 30, Wait(NOW + 30)),
+        (NOW - 500, NOW, GiveUpWaiting()),
+        (NOW + 50, NOW + 30, Wait(NOW + 50)),
+    ],
+)
+def test_no_deadline_fires_in_the_grace_after_a_start(deadline: int, no_deadline_before: int, step: Step) -> None:
+    assert step_of(parked(deadline), no_deadline_before) == step
+
+
+def test_a_backoff_needs_no_grace() -> None:
+    assert step_of(at_work(RESCHEDULING, retry_time=NOW - 5), NOW + 30) == Ask(1, running=True)
+
+
+@pytest.mark.parametrize(
+    ("step", "wake"),
+    [
+        (Rest(), None),
+        (Wait(77), 77),
+        (Ask(1, running=True), 0),
+        (EndInterrupted(1), 0),
+        (GiveUpWaiting(), 0),
+        (EndToolRounds(), 0),
+    ],
+)
+def test_what_has_something_to_do_is_woken_at_a_start(step: Step, wake: int | None) -> None:
+    assert wake_time(step) == wake
