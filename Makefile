@@ -70,7 +70,7 @@ fix: .venv/.stamp ## write what a tool can mend by itself
 test: test-fast test-long ## both
 
 test-fast: .venv/.stamp ## the tests that take seconds
-	@$(PYTEST) -m "not long"
+	@$(PYTEST) -m "not long" -n auto --dist loadfile
 
 test-long: .venv/.model grpcurl ## the tests with a real model, real clients, crashes and load
 	@$(PYTEST) -m long

@@ -16,9 +16,9 @@ from managedagents_server.log import Log
 from managedagents_server.providers import Providers
 from managedagents_server.rpc import reflect
 from managedagents_server.rpc.auth import Tokens
-from managedagents_server.rpc.changes import Changes
 from managedagents_server.rpc.follow import Followers
 from managedagents_server.rpc.health import Health
+from managedagents_server.rpc.once import Once
 from managedagents_server.rpc.service import service
 from managedagents_server.session import Runtime
 from managedagents_server.words import failpoints
@@ -59,8 +59,8 @@ async def serve(asked: Serve) -> None:
         group = await parts.enter_async_context(asyncio.TaskGroup())
 
         followers = Followers(runtime.reads, log, asked.limits)
-        changes = Changes(log, group)
-        server.add_generic_rpc_handlers((service(runtime, followers, changes, asked.limits),))
+        once = Once(log, group)
+        server.add_generic_rpc_handlers((service(runtime, followers, once, asked.limits),))
         vitals = Health(writable=log.writable)
         log.on_writable = vitals.writable
         vitals.add_to(server)
@@ -80,7 +80,7 @@ async def serve(asked: Serve) -> None:
         logger.info("draining")
         asyncio.get_running_loop().call_later(asked.limits.drain_grace + _STOP_MOST, _give_up)
         vitals.drain()
-        await changes.drain()
+        await once.drain()
         await runtime.drain(asked.limits.drain_grace)
         await followers.end_all(_STOP_GRACE)
         await server.stop(_STOP_GRACE)

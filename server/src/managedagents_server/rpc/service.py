@@ -11,7 +11,6 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from managedagents.v1 import service_pb2
-from managedagents_server.rpc.changes import Changes
 from managedagents_server.rpc.decode import decoder
 from managedagents_server.rpc.digest import hasher
 from managedagents_server.rpc.errors import (
@@ -26,6 +25,7 @@ from managedagents_server.rpc.errors import (
 )
 from managedagents_server.rpc.follow import Followers
 from managedagents_server.rpc.methods import Change, Follow, Method, NotBuilt, Read, methods
+from managedagents_server.rpc.once import Once
 from managedagents_server.session import Runtime
 from managedagents_server.words import context as words_context
 from managedagents_server.words.errors import NotImplementedYet, RuntimeFault
@@ -41,20 +41,20 @@ _Answer = TypeVar("_Answer")
 logger = logging.getLogger(__name__)
 
 
-def service(runtime: Runtime, followers: Followers, changes: Changes, limits: Limits) -> grpc.GenericRpcHandler:
+def service(runtime: Runtime, followers: Followers, once: Once, limits: Limits) -> grpc.GenericRpcHandler:
     """Everything that can be known before a call comes is worked out here."""
     table = methods(runtime, followers)
-    handlers = {method.name: _handler(method, table[method.name], changes, limits) for method in SERVICE.methods}
+    handlers = {method.name: _handler(method, table[method.name], once, limits) for method in SERVICE.methods}
     return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
 
 
-def _handler(descriptor: MethodDescriptor, method: Method, changes: Changes, limits: Limits) -> _Handler:
+def _handler(descriptor: MethodDescriptor, method: Method, once: Once, limits: Limits) -> _Handler:
     name = descriptor.name
     match method:
         case Read():
             return _unary(name, _reading(descriptor, method, limits))
         case Change():
-            return _unary(name, _changing(descriptor, method, changes, limits))
+            return _unary(name, _changing(descriptor, method, once, limits))
         case Follow():
             return _stream(name, _following(descriptor, method, limits))
         case NotBuilt():
@@ -74,7 +74,7 @@ def _reading(descriptor: MethodDescriptor, method: Read, limits: Limits) -> Call
 
 
 def _changing(
-    descriptor: MethodDescriptor, method: Change, changes: Changes, limits: Limits
+    descriptor: MethodDescriptor, method: Change, once: Once, limits: Limits
 ) -> Callable[[bytes], Awaitable[bytes]]:
     read = _reader(descriptor)
     digest = hasher(descriptor.name, descriptor.input_type)
@@ -93,7 +93,7 @@ def _changing(
                 validate(request, limits)
             return await run(request, key)
 
-        return await changes.run(descriptor.name, request, digest, change)
+        return await once.run(descriptor.name, request, digest, change)
 
     return work
 

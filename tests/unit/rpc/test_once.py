@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.message import Message
 
 from managedagents.v1 import service_pb2
-from managedagents_server.rpc.changes import Changes
+from managedagents_server.rpc.once import Once
 from managedagents_server.words.errors import Draining, RequestIdReused, SessionNotFound
 from managedagents_server.words.request import KeptAnswer, RequestKey
 
@@ -54,10 +54,10 @@ def work(log: KeepingLog) -> Work:
 
 
 @pytest.fixture
-async def changes(log: KeepingLog) -> AsyncIterator[Changes]:
+async def once(log: KeepingLog) -> AsyncIterator[Once]:
     stand_in: Any = log
     async with asyncio.TaskGroup() as group:
-        yield Changes(stand_in, group)
+        yield Once(stand_in, group)
 
 
 def send(request_id: str = "", session: str = "s") -> service_pb2.SendEventRequest:
@@ -68,72 +68,72 @@ def digest(request: Message) -> bytes:
     return cast("service_pb2.SendEventRequest", request).session_id.encode()
 
 
-def ask(changes: Changes, work: Work, request: service_pb2.SendEventRequest) -> "asyncio.Task[bytes]":
-    return asyncio.ensure_future(changes.run("SendEvent", request, digest, work))
+def ask(once: Once, work: Work, request: service_pb2.SendEventRequest) -> "asyncio.Task[bytes]":
+    return asyncio.ensure_future(once.run("SendEvent", request, digest, work))
 
 
 def seq(answer: bytes) -> int:
     return service_pb2.SendEventResponse.FromString(answer).seq
 
 
-async def test_without_an_id_every_call_happens(changes: Changes, work: Work) -> None:
+async def test_without_an_id_every_call_happens(once: Once, work: Work) -> None:
     work.let.set()
-    assert [seq(await ask(changes, work, send())) for _ in range(2)] == [1, 2]
+    assert [seq(await ask(once, work, send())) for _ in range(2)] == [1, 2]
 
 
-async def test_a_retry_gets_the_kept_answer(changes: Changes, work: Work) -> None:
+async def test_a_retry_gets_the_kept_answer(once: Once, work: Work) -> None:
     work.let.set()
-    assert [seq(await ask(changes, work, send("r"))) for _ in range(2)] == [1, 1]
+    assert [seq(await ask(once, work, send("r"))) for _ in range(2)] == [1, 1]
     assert work.done == 1
 
 
-async def test_a_twin_waits_for_the_first(changes: Changes, work: Work) -> None:
-    twins = [ask(changes, work, send("r")) for _ in range(3)]
+async def test_a_twin_waits_for_the_first(once: Once, work: Work) -> None:
+    twins = [ask(once, work, send("r")) for _ in range(3)]
     await work.started.wait()
     work.let.set()
     assert [seq(await twin) for twin in twins] == [1, 1, 1]
     assert work.done == 1
 
 
-async def test_another_request_of_the_same_id_is_refused_at_work_and_after(changes: Changes, work: Work) -> None:
-    first = ask(changes, work, send("r"))
+async def test_another_request_of_the_same_id_is_refused_at_work_and_after(once: Once, work: Work) -> None:
+    first = ask(once, work, send("r"))
     await work.started.wait()
     with pytest.raises(RequestIdReused):
-        await ask(changes, work, send("r", session="other"))
+        await ask(once, work, send("r", session="other"))
     work.let.set()
     await first
     with pytest.raises(RequestIdReused):
-        await ask(changes, work, send("r", session="other"))
+        await ask(once, work, send("r", session="other"))
 
 
-async def test_a_client_that_hangs_up_does_not_stop_the_work(changes: Changes, work: Work) -> None:
-    gone = ask(changes, work, send("r"))
+async def test_a_client_that_hangs_up_does_not_stop_the_work(once: Once, work: Work) -> None:
+    gone = ask(once, work, send("r"))
     await work.started.wait()
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
     work.let.set()
-    assert seq(await ask(changes, work, send("r"))) == 1
+    assert seq(await ask(once, work, send("r"))) == 1
     assert work.done == 1
 
 
-async def test_a_refusal_is_not_kept(changes: Changes, work: Work) -> None:
+async def test_a_refusal_is_not_kept(once: Once, work: Work) -> None:
     async def refuse(_key: RequestKey | None) -> Message:
         raise SessionNotFound("no")
 
     with pytest.raises(SessionNotFound):
-        await changes.run("SendEvent", send("r"), digest, refuse)
+        await once.run("SendEvent", send("r"), digest, refuse)
     work.let.set()
-    assert seq(await ask(changes, work, send("r"))) == 1
+    assert seq(await ask(once, work, send("r"))) == 1
 
 
-async def test_draining_waits_for_what_is_at_work_and_takes_nothing_new(changes: Changes, work: Work) -> None:
-    first = ask(changes, work, send())
+async def test_draining_waits_for_what_is_at_work_and_takes_nothing_new(once: Once, work: Work) -> None:
+    first = ask(once, work, send())
     await work.started.wait()
-    drained = asyncio.ensure_future(changes.drain())
+    drained = asyncio.ensure_future(once.drain())
     await asyncio.sleep(0)
     with pytest.raises(Draining) as caught:
-        await ask(changes, work, send())
+        await ask(once, work, send())
     assert caught.value.retry_after == 1.0
     assert not drained.done()
     work.let.set()

@@ -18,7 +18,7 @@ _Outcome = bytes | RuntimeFault
 _Key = tuple[str, str, str]
 
 
-class Changes:
+class Once:
     """The changing calls at work, each in a task of `group`: a client that hangs up, or whose deadline passes, waits no
     longer, and the work goes on."""
 
