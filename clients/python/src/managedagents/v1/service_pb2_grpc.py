@@ -178,7 +178,8 @@ class ManagedAgentRuntimeServicer:
         """Follows a session's log: what is after `from_seq`, then what comes. Promises: Ordered (seq rises; by one where nothing
         is filtered), Unique (no event twice), Reliable (no hole), Atomic (what one model response produced arrives in one
         message, unless resumed in its middle), Resumable (come back with the last seq and lose nothing), Bookmarkable (after
-        progress n, nothing at or below n follows). Reasons: FROM_SEQ_BEYOND_HEAD, LOG_REPLACED, LIMIT_EXCEEDED (streams).
+        progress n, nothing at or below n follows). Reasons: FROM_SEQ_BEYOND_HEAD, LOG_REPLACED, LIMIT_EXCEEDED (streams),
+        EVENT_UNREADABLE (of a failed session).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -238,7 +239,7 @@ class ManagedAgentRuntimeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAgents(self, request, context):
-        """Lists agents, newest first.
+        """Lists agents, newest first. Reasons: INVALID_PAGE_TOKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,14 +267,14 @@ class ManagedAgentRuntimeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists sessions, newest first.
+        """Lists sessions, newest first. Reasons: INVALID_PAGE_TOKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Lists a session's events by page, in order of seq.
+        """Lists a session's events by page, in order of seq. Reasons: FROM_SEQ_BEYOND_HEAD, INVALID_PAGE_TOKEN, EVENT_UNREADABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class ManagedAgentRuntimeStub:
     """Follows a session's log: what is after `from_seq`, then what comes. Promises: Ordered (seq rises; by one where nothing
     is filtered), Unique (no event twice), Reliable (no hole), Atomic (what one model response produced arrives in one
     message, unless resumed in its middle), Resumable (come back with the last seq and lose nothing), Bookmarkable (after
-    progress n, nothing at or below n follows). Reasons: FROM_SEQ_BEYOND_HEAD, LOG_REPLACED, LIMIT_EXCEEDED (streams).
+    progress n, nothing at or below n follows). Reasons: FROM_SEQ_BEYOND_HEAD, LOG_REPLACED, LIMIT_EXCEEDED (streams),
+    EVENT_UNREADABLE (of a failed session).
     """
     Interrupt: _aio.UnaryUnaryMultiCallable[_service_pb2.InterruptRequest, _service_pb2.InterruptResponse]
     """Stops the turn that runs when this is logged: the model request is cancelled, open tool uses are closed with cause
@@ -69,7 +70,7 @@ class ManagedAgentRuntimeStub:
     GetAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.GetAgentRequest, _service_pb2.GetAgentResponse]
     """Gives one agent. Reasons: AGENT_NOT_FOUND."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_service_pb2.ListAgentsRequest, _service_pb2.ListAgentsResponse]
-    """Lists agents, newest first."""
+    """Lists agents, newest first. Reasons: INVALID_PAGE_TOKEN."""
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.UpdateAgentRequest, _service_pb2.UpdateAgentResponse]
     """Makes a new version of an agent. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, VERSION_CONFLICT."""
     ArchiveAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.ArchiveAgentRequest, _service_pb2.ArchiveAgentResponse]
@@ -77,9 +78,9 @@ class ManagedAgentRuntimeStub:
     GetSession: _aio.UnaryUnaryMultiCallable[_service_pb2.GetSessionRequest, _service_pb2.GetSessionResponse]
     """Gives one session."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListSessionsRequest, _service_pb2.ListSessionsResponse]
-    """Lists sessions, newest first."""
+    """Lists sessions, newest first. Reasons: INVALID_PAGE_TOKEN."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_service_pb2.ListEventsRequest, _service_pb2.ListEventsResponse]
-    """Lists a session's events by page, in order of seq."""
+    """Lists a session's events by page, in order of seq. Reasons: FROM_SEQ_BEYOND_HEAD, INVALID_PAGE_TOKEN, EVENT_UNREADABLE."""
 
 class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
     """Runs managed agents: declare an agent, start sessions of it, send user events in, stream session events out.
@@ -136,7 +137,8 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         """Follows a session's log: what is after `from_seq`, then what comes. Promises: Ordered (seq rises; by one where nothing
         is filtered), Unique (no event twice), Reliable (no hole), Atomic (what one model response produced arrives in one
         message, unless resumed in its middle), Resumable (come back with the last seq and lose nothing), Bookmarkable (after
-        progress n, nothing at or below n follows). Reasons: FROM_SEQ_BEYOND_HEAD, LOG_REPLACED, LIMIT_EXCEEDED (streams).
+        progress n, nothing at or below n follows). Reasons: FROM_SEQ_BEYOND_HEAD, LOG_REPLACED, LIMIT_EXCEEDED (streams),
+        EVENT_UNREADABLE (of a failed session).
         """
 
     @_abc_1.abstractmethod
@@ -208,7 +210,7 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ListAgentsRequest,
         context: _aio.ServicerContext[_service_pb2.ListAgentsRequest, _abc.Awaitable[_service_pb2.ListAgentsResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListAgentsResponse]:
-        """Lists agents, newest first."""
+        """Lists agents, newest first. Reasons: INVALID_PAGE_TOKEN."""
 
     @_abc_1.abstractmethod
     def UpdateAgent(
@@ -240,7 +242,7 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ListSessionsRequest,
         context: _aio.ServicerContext[_service_pb2.ListSessionsRequest, _abc.Awaitable[_service_pb2.ListSessionsResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListSessionsResponse]:
-        """Lists sessions, newest first."""
+        """Lists sessions, newest first. Reasons: INVALID_PAGE_TOKEN."""
 
     @_abc_1.abstractmethod
     def ListEvents(
@@ -248,6 +250,6 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ListEventsRequest,
         context: _aio.ServicerContext[_service_pb2.ListEventsRequest, _abc.Awaitable[_service_pb2.ListEventsResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListEventsResponse]:
-        """Lists a session's events by page, in order of seq."""
+        """Lists a session's events by page, in order of seq. Reasons: FROM_SEQ_BEYOND_HEAD, INVALID_PAGE_TOKEN, EVENT_UNREADABLE."""
 
 def add_ManagedAgentRuntimeServicer_to_server(servicer: ManagedAgentRuntimeServicer, server: _aio.Server) -> None: ...

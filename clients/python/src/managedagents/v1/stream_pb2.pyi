@@ -144,7 +144,8 @@ class StreamDelta(_message.Message):
     """A piece of a model response that is still being made. Never logged: the events that follow are the truth.
 
     A follower gets a contiguous prefix of each part: the pieces of one (response_id, attempt, part) joined in order. It
-    ends when the response's events arrive, or with delta_discarded.
+    ends when the response's events arrive, or with delta_discarded; after that the same id and attempt may begin anew from
+    offset 0, say because the server died before it could log the answer. `kinds` does not filter deltas.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
