@@ -77,7 +77,7 @@ class Followers:
             status=session_pb2.SessionStatus.ValueType(state.status),
             log_id=self._log.log_id,
         )
-        await write(_message(opened=opened))
+        await write(pb.StreamEventsResponse(opened=opened).SerializeToString())
         end = _ENDED_AS.get(session_pb2.SessionStatus.ValueType(state.state))
         follower = _Follower(request, write, feed, row.key, cursor, end, self._log, self._limits)
         await self._serve(follower)
@@ -205,19 +205,23 @@ class _Follower:
         return batch
 
     async def _send_progress(self) -> None:
-        await self._send(_message(progress=stream_pb2.StreamProgress(through_seq=self.cursor)))
+        await self._send(
+            pb.StreamEventsResponse(progress=stream_pb2.StreamProgress(through_seq=self.cursor)).SerializeToString()
+        )
 
     async def send_caught_up(self) -> None:
         if not self.caught_up:
             self.caught_up = True
-            await self._send(_message(caught_up=stream_pb2.StreamCaughtUp(head_seq=self.cursor)))
+            await self._send(
+                pb.StreamEventsResponse(caught_up=stream_pb2.StreamCaughtUp(head_seq=self.cursor)).SerializeToString()
+            )
 
     async def send_deltas(self, live: LiveResponse | None) -> None:
         told = self.live
         if told is not None and (told is not live or told.end is not None):
             if told.end is not LiveEnd.LOGGED and self.live_cursor is not None:
                 discarded = stream_pb2.StreamDeltaDiscarded(response_id=told.response_id, attempt=told.attempt)
-                await self._send(_message(delta_discarded=discarded))
+                await self._send(pb.StreamEventsResponse(delta_discarded=discarded).SerializeToString())
             self.live = self.live_cursor = None
         if live is None or live.end is not None:
             return
@@ -225,7 +229,7 @@ class _Follower:
         cursor = self.live_cursor or LiveCursor()
         for delta in live.after(cursor):
             self.live_cursor = cursor
-            await self._send(_message(delta=delta))
+            await self._send(pb.StreamEventsResponse(delta=delta).SerializeToString())
 
     async def wait(self, bell: asyncio.Event) -> None:
         try:
@@ -236,7 +240,7 @@ class _Follower:
 
     async def ended(self, reason: stream_pb2.StreamEndReason.ValueType, *, final: bool) -> None:
         ended = stream_pb2.StreamEnded(reason=reason, last_seq=self.cursor, final=final)
-        await self._send(_message(ended=ended))
+        await self._send(pb.StreamEventsResponse(ended=ended).SerializeToString())
 
 
 def _batches(rows: Sequence[EventRow], most_bytes: int, most_rows: int) -> Iterator[Sequence[EventRow]]:
@@ -260,10 +264,6 @@ def _batches(rows: Sequence[EventRow], most_bytes: int, most_rows: int) -> Itera
             yield rows[start:group]
             start, size = group, group_size
     yield rows[start:]
-
-
-def _message(**field: object) -> bytes:
-    return pb.StreamEventsResponse(**field).SerializeToString()  # type: ignore[arg-type]
 
 
 def _batch_message(frames: Sequence[bytes], through_seq: int) -> bytes:
