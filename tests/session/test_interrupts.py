@@ -205,3 +205,14 @@ async def test_interrupts_that_come_together_end_the_turn_once_each_has_its_plac
         log = await session.log()
     assert len(turns) == 8
     assert sorted(ends) == sorted(set(turns))
+
+
+async def test_of_interrupts_that_come_together_the_one_that_drops_lists_what_it_dropped(stub: Stub) -> None:
+    session = await drive(stub, scripted({"text": "done"}))
+    await session.pause()
+    queued = [await session.send("1"), await session.send("2")]
+    answers = await asyncio.gather(session.interrupt(), session.interrupt(drop_queued=True), session.interrupt())
+    for _ in answers:
+        await session.comes("status.idle interrupted")
+    ends = {event.turn: dropped(event) for event in await session.log() if event.HasField("status_idle")}
+    assert ends == {answers[0].seq: [], answers[1].seq: queued, answers[2].seq: []}

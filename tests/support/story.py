@@ -73,8 +73,8 @@ class Story:
 
     def interrupt(self, *, drop_queued: bool = False) -> None:
         self.take(interrupt(drop_queued=drop_queued))
-        turn = self.state.interrupted[0]
-        reason = StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(self.state)))
+        turn = next(iter(self.state.interrupted))
+        reason = StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(self.state, turn)))
         self.add(*events.closings(self.state, turn), self._idle(reason, turn))
 
     def fail(self, *, rejected: bool) -> None:

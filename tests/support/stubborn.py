@@ -6,15 +6,17 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc.aio
 
 from managedagents.v1 import event_pb2
 from managedagents.v1 import service_pb2 as pb
-from support.calls import Event, log
+from support.calls import Event, log, refusal
 from support.driven import told
 from support.server import Server, Stub
+
+T = TypeVar("T")
 
 _GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED)
 _QUICKLY = [
@@ -110,6 +112,16 @@ class Stubborn:
             name = sent.WhichOneof("event") or ""
             assert getattr(events[seq - 1], name) == getattr(sent, name), f"at seq {seq} stands {events[seq - 1]}"
             assert events[seq - 1].WhichOneof("payload") == name
+
+
+async def unless_refused(call: Awaitable[T], *reasons: str) -> T | None:
+    """The answer; None where the call was refused for one of the reasons."""
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        if refusal(error).reason in reasons:
+            return None
+        raise
 
 
 @asynccontextmanager

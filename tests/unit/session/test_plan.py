@@ -58,13 +58,13 @@ TABLE: list[tuple[str, State, Step]] = [
     ("the last answer, with no rounds left", at_work(IDLE, rounds=ROUNDS), EndToolRounds()),
     ("a backoff", at_work(RESCHEDULING, failures=1, retry_time=NOW + 9), Wait(NOW + 9)),
     ("a backoff that is over", at_work(RESCHEDULING, failures=1, retry_time=NOW), Ask(1, running=True)),
-    ("an interrupt at rest", State(state=IDLE, interrupted=[4]), EndInterrupted(4)),
-    ("an interrupt of a turn", at_work(interrupted=[1]), EndInterrupted(1)),
-    ("an interrupt of a parked turn", parked(NOW + 5, interrupted=[1]), EndInterrupted(1)),
-    ("an interrupt of requires_action", parked(NOW - 5, state=IDLE, interrupted=[1]), EndInterrupted(1)),
-    ("an interrupt of a backoff", at_work(RESCHEDULING, retry_time=NOW + 9, interrupted=[1]), EndInterrupted(1)),
-    ("an interrupt with a queue", State(state=IDLE, queue=[3], interrupted=[4]), EndInterrupted(4)),
-    ("two interrupts", State(state=IDLE, interrupted=[4, 5]), EndInterrupted(4)),
+    ("an interrupt at rest", State(state=IDLE, interrupted={4: 0}), EndInterrupted(4)),
+    ("an interrupt of a turn", at_work(interrupted={1: 0}), EndInterrupted(1)),
+    ("an interrupt of a parked turn", parked(NOW + 5, interrupted={1: 0}), EndInterrupted(1)),
+    ("an interrupt of requires_action", parked(NOW - 5, state=IDLE, interrupted={1: 0}), EndInterrupted(1)),
+    ("an interrupt of a backoff", at_work(RESCHEDULING, retry_time=NOW + 9, interrupted={1: 0}), EndInterrupted(1)),
+    ("an interrupt with a queue", State(state=IDLE, queue=[3], interrupted={4: 0}), EndInterrupted(4)),
+    ("two interrupts", State(state=IDLE, interrupted={4: 0, 5: 0}), EndInterrupted(4)),
 ]
 PAUSED: list[tuple[str, State, Step]] = [
     ("a paused queue", State(queue=[2], paused_seq=1), Rest()),
@@ -72,7 +72,7 @@ PAUSED: list[tuple[str, State, Step]] = [
     ("a paused parked turn beyond its deadline", parked(NOW - 5, paused_seq=4), Rest()),
     ("a paused backoff", at_work(RESCHEDULING, retry_time=NOW - 5, paused_seq=4), Rest()),
     ("a paused turn without rounds", at_work(rounds=ROUNDS, paused_seq=4), Rest()),
-    ("an interrupt while paused", parked(NOW + 5, paused_seq=4, interrupted=[1]), EndInterrupted(1)),
+    ("an interrupt while paused", parked(NOW + 5, paused_seq=4, interrupted={1: 0}), EndInterrupted(1)),
 ]
 
 

@@ -145,5 +145,6 @@ def closings(state: State, turn: int) -> list[Event]:
     return [closed(turn, use, event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED, words) for use in state.uses]
 
 
-def dropped(state: State) -> Sequence[int]:
-    return [seq for seq in state.queue if seq < state.drop_below]
+def dropped(state: State, turn: int) -> Sequence[int]:
+    """The queued messages that the interrupt of the turn drops."""
+    return [seq for seq in state.queue if seq < state.interrupted[turn]]

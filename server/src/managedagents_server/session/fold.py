@@ -56,10 +56,8 @@ def _user_message(state: State, event: Event) -> None:
 
 
 def _user_interrupt(state: State, event: Event) -> None:
-    if event.turn not in state.interrupted:
-        state.interrupted.append(event.turn)
-    if event.user_interrupt.drop_queued:
-        state.drop_below = event.seq
+    drop_below = event.seq if event.user_interrupt.drop_queued else 0
+    state.interrupted[event.turn] = max(drop_below, state.interrupted.get(event.turn, 0))
 
 
 def _custom_tool_use(state: State, event: Event) -> None:
@@ -99,9 +97,7 @@ def _idle(state: State, event: Event) -> None:
         return
     dropped = set(reason.interrupted.dropped_seqs)
     state.queue = [seq for seq in state.queue if seq not in dropped]
-    state.interrupted = [turn for turn in state.interrupted if turn != event.turn]
-    if not state.interrupted:
-        state.drop_below = 0
+    state.interrupted.pop(event.turn, None)
     state.turn = 0
     state.uses.clear()
     state.failures = 0

@@ -66,7 +66,7 @@ def _settling(session: Session, step: Step) -> list[Event]:
     state = session.state
     match step:
         case EndInterrupted(turn):
-            reason = event_pb2.StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(state)))
+            reason = event_pb2.StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(state, turn)))
             usage = state.turn_spent if turn == state.turn else Spent()
             return [*events.closings(state, turn), events.idle(turn, reason, usage.message())]
         case GiveUpWaiting():

@@ -53,7 +53,7 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int) -> S
     if state.terminal:
         return Rest()
     if state.interrupted:
-        return EndInterrupted(state.interrupted[0])
+        return EndInterrupted(next(iter(state.interrupted)))
     if state.paused_seq:
         return Rest()
     if not state.turn:

@@ -101,10 +101,9 @@ class State:
     """Model requests that the log shows as finished: answered, or failed."""
     response: str = ""
     """The id of the last model response."""
-    interrupted: list[int] = field(default_factory=list)
-    """The turns that a logged interrupt ends and that have no status.idle yet."""
-    drop_below: int = 0
-    """Queued messages of a lower seq are dropped with the next status.idle; 0: none."""
+    interrupted: dict[int, int] = field(default_factory=dict)
+    """The turns that a logged interrupt ends and that have no status.idle yet, each with the seq below which queued
+    messages are dropped with it; 0: none are."""
     paused_seq: int = 0
     """The seq of the status.paused in force; 0: not paused."""
     paused_time: int = 0
@@ -128,6 +127,7 @@ class State:
         values = {name: getattr(self, name) for name in _PLAIN}
         values["fold"] = FOLD
         values["uses"] = [[id_, use.name, use.seq, use.custom, use.deadline] for id_, use in self.uses.items()]
+        values["interrupted"] = list(self.interrupted.items())
         values["spent"] = self.spent.values()
         values["turn_spent"] = self.turn_spent.values()
         return _encode(values)
@@ -140,6 +140,7 @@ class State:
             if values.pop("fold") != FOLD:
                 return None
             values["uses"] = {id_: OpenUse(*use) for id_, *use in values["uses"]}
+            values["interrupted"] = dict(values["interrupted"])
             values["spent"] = Spent(*values["spent"])
             values["turn_spent"] = Spent(*values["turn_spent"])
             return cls(**values)
@@ -148,4 +149,6 @@ class State:
 
 
 _SPENT = tuple(entry.name for entry in fields(Spent))
-_PLAIN = tuple(entry.name for entry in fields(State) if entry.name not in ("uses", "spent", "turn_spent"))
+_PLAIN = tuple(
+    entry.name for entry in fields(State) if entry.name not in ("uses", "interrupted", "spent", "turn_spent")
+)
