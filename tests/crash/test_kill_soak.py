@@ -1,0 +1,183 @@
+"""The server is killed again and again, at any moment, under many busy sessions.
+
+MANAGEDAGENTS_KILLS says how often (40 where nothing is said), MANAGEDAGENTS_SEED another run of the dice.
+"""
+
+import asyncio
+import os
+import random
+import sqlite3
+import sys
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from managedagents.v1 import service_pb2 as pb
+from managedagents_server.session.frames import from_frame
+from support.calls import Event, answer, message, scripted
+from support.judge import Judge
+from support.server import Server, running
+from support.stored import check_conversation, stored
+from support.stubborn import Stubborn, stubborn, unless_refused
+
+KILLS = int(os.environ.get("MANAGEDAGENTS_KILLS", "40"))
+SEED = int(os.environ.get("MANAGEDAGENTS_SEED", "1"))
+SESSIONS = 32
+FLAGS = ("--limit", "deadline_grace=0", "--limit", "retry_first=0.02")
+
+CYCLE: list[dict[str, Any]] = [
+    {"thinking": "hm", "text": "at once"},
+    {"tool_calls": [{"name": "ask"}, {"name": "nothing"}, {"name": "ask"}]},
+    {"text": "it takes a while", "delay": "0.1s"},
+    {"error": {"code": 500}},
+    {"tool_calls": [{"name": "ask"}], "delay": "0.02s"},
+    {"text": "half an ans", "error": {"code": 0, "times": 2}},
+    {"error": {"code": 400}},
+    {"text": "done", "usage": {"input_tokens": "3", "output_tokens": "1", "requests": "1"}},
+]
+AGENT = scripted(*CYCLE * 60, tools=["ask"], custom_tool_timeout="0.2s")
+
+
+@dataclass(slots=True)
+class Busy:
+    """One session with its writer, the client that answers, and what a second follower sees."""
+
+    session_id: str
+    rng: random.Random
+    writer: Stubborn
+    answerer: Stubborn
+    seen: list[Event] = field(default_factory=list)
+    on_disk: Judge = field(default_factory=Judge)
+    kept: list[bytes] = field(default_factory=list)
+    sent: int = 0
+
+    async def talk(self, stop: asyncio.Event) -> None:
+        stub = self.writer.stub
+        while not stop.is_set():
+            match self.rng.randrange(10):
+                case 0:
+                    await self.writer.interrupt(self.session_id, drop_queued=self.rng.random() < 0.5)
+                case 1:
+                    await self.writer.call(stub.Pause, pb.PauseRequest(session_id=self.session_id))
+                    await asyncio.sleep(self.rng.uniform(0, 0.2))
+                    await self.writer.call(stub.Resume, pb.ResumeRequest(session_id=self.session_id))
+                case _:
+                    await self.message()
+            await asyncio.sleep(self.rng.uniform(0, 0.5))
+
+    async def message(self) -> None:
+        self.sent += 1
+        sending = self.writer.send(self.session_id, message(f"number {self.sent}"))
+        await unless_refused(sending, "LIMIT_EXCEEDED")
+
+    async def answer(self) -> None:
+        """Sometimes late, so that the turn goes to requires_action."""
+        async for event in self.answerer.follow(self.session_id):
+            if event.HasField("agent_custom_tool_use"):
+                await asyncio.sleep(self.rng.choice([0, 0.05, 0.3]))
+                use = event.agent_custom_tool_use.custom_tool_use_id
+                sending = self.answerer.send(self.session_id, answer(use))
+                await unless_refused(sending, "TOOL_USE_CLOSED", "SESSION_TERMINAL")
+
+    async def watch(self, watcher: Stubborn) -> None:
+        async for event in watcher.follow(self.session_id):
+            self.seen.append(event)
+
+    async def finish(self) -> None:
+        """Everything that was sent is dealt with; then it is archived, which ends its streams."""
+        head = await self.writer.send(self.session_id, message("the last"))
+        judge = Judge()
+        events = self.writer.follow(self.session_id)
+        while judge.head < head or not judge.at_rest:
+            judge.read([await anext(events)])
+        await self.writer.call(self.writer.stub.Archive, pb.ArchiveRequest(session_id=self.session_id))
+
+    def look(self, db: sqlite3.Connection) -> None:
+        """At the log that a dead server left: nothing that was there before has changed, nothing that was acknowledged
+        is missing."""
+        rows = db.execute(
+            "SELECT frame FROM events WHERE session = (SELECT session FROM sessions WHERE session_id = ?) ORDER BY seq",
+            (self.session_id,),
+        )
+        frames = [frame for (frame,) in rows]
+        assert frames[: len(self.kept)] == self.kept, "the past has changed"
+        new = [from_frame(frame) for frame in frames[len(self.kept) :]]
+        self.on_disk.read(new)
+        self.kept = frames
+        for client in (self.writer, self.answerer):
+            for seq in client.acknowledged.get(self.session_id, {}):
+                assert seq <= len(frames), f"the acknowledged seq {seq} of {self.session_id} is lost"
+
+    def judge(self, db: Path, log: list[Event]) -> int:
+        """At the end. Gives how many events were acknowledged."""
+        assert self.seen == log
+        assert self.on_disk.read(log[self.on_disk.head :]).terminal
+        assert stored(db, self.session_id)[1] == log
+        check_conversation(log)
+        acknowledged: dict[int, Any] = {}
+        for client in (self.writer, self.answerer):
+            client.check(self.session_id, log)
+            acknowledged |= client.acknowledged.get(self.session_id, {})
+        # Nothing that a client sent stands there twice, and nothing that nobody sent.
+        assert sorted(acknowledged) == [event.seq for event in log if _is_sent(event)]
+        begun = {event.turn for event in log if event.HasField("status_running")}
+        ended = [event.turn for event in log if _ends(event)]
+        assert begun <= set(ended)
+        assert len(ended) == len(set(ended))
+        return len(acknowledged)
+
+
+def _is_sent(event: Event) -> bool:
+    return (event.WhichOneof("payload") or "").startswith("user_")
+
+
+def _ends(event: Event) -> bool:
+    return event.HasField("status_idle") and not event.status_idle.stop_reason.HasField("requires_action")
+
+
+async def kill_again_and_again(server: Server, sessions: list[Busy], rng: random.Random) -> None:
+    for _ in range(KILLS):
+        await asyncio.sleep(rng.uniform(0, 0.5))
+        await server.kill()
+        with closing(sqlite3.connect(server.db)) as db:
+            for session in sessions:
+                session.look(db)
+        await server.start()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(60 + 5 * KILLS)
+async def test_kills_at_any_moment_lose_nothing_and_repeat_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(SEED)
+    async with (
+        running(tmp_path / "log.db", *FLAGS) as server,
+        stubborn(server, "writer") as writer,
+        stubborn(server, "answerer") as answerer,
+        stubborn(server, "watcher") as watcher,
+    ):
+        agent = await writer.call(writer.stub.Create, pb.CreateRequest(definition=AGENT))
+        begin = pb.StartSessionRequest(agent_id=agent.agent_id)
+        ids = [(await writer.call(writer.stub.StartSession, begin)).session_id for _ in range(SESSIONS)]
+        sessions = [Busy(id_, random.Random(rng.random()), writer, answerer) for id_ in ids]
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as followers:
+            for session in sessions:
+                followers.create_task(session.answer())
+                followers.create_task(session.watch(watcher))
+            async with asyncio.TaskGroup() as writers:
+                for session in sessions:
+                    writers.create_task(session.talk(stop))
+                await kill_again_and_again(server, sessions, rng)
+                stop.set()
+            await asyncio.gather(*(session.finish() for session in sessions))
+        logs = [await writer.log(session.session_id) for session in sessions]
+        acknowledged = sum(session.judge(server.db, log) for session, log in zip(sessions, logs, strict=True))
+        assert "Traceback" not in server.stderr()
+    with capsys.disabled():
+        events = sum(len(log) for log in logs)
+        sys.stdout.write(f"\n{KILLS} kills, {SESSIONS} sessions, {events} events, {acknowledged} acknowledged\n")
