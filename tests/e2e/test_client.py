@@ -137,8 +137,8 @@ async def test_an_interrupt_stops_the_handler_and_ends_the_run(tmp_path: Path) -
         stopped = asyncio.Event()
 
         async def forever(given: Any) -> None:
-            await client.interrupt(session_id)
             try:
+                await client.interrupt(session_id)
                 await asyncio.Event().wait()
             finally:
                 stopped.set()
