@@ -63,14 +63,16 @@ class RawLog:
         return commits * len(self._sessions) / (time.perf_counter() - start)
 
 
-def read_rate(path: Path, session: int, events: int) -> float:
-    """Events a second of the SELECT that a replay reads with."""
+ROWS = "seq, kind, create_time, turn, first_seq, frame"
+FRAMES = "seq, first_seq, frame"
+"""What a replay without a filter reads of a row, and the seq that says it was all."""
+
+
+def read_rate(path: Path, session: int, events: int, columns: str) -> float:
+    """Events a second of a SELECT of the columns, seq first, of a session's events."""
     db = connect(path, readonly=True)
     start = time.perf_counter()
-    cursor = db.execute(
-        "SELECT seq, kind, create_time, turn, first_seq, frame FROM events WHERE session = ? AND seq > 0 ORDER BY seq",
-        (session,),
-    )
+    cursor = db.execute(f"SELECT {columns} FROM events WHERE session = ? AND seq > 0 ORDER BY seq", (session,))
     (last,) = deque(cursor, maxlen=1)
     seconds = time.perf_counter() - start
     db.close()
