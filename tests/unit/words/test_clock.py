@@ -25,3 +25,10 @@ async def test_a_sleep_lasts_at_least_its_time() -> None:
     before = clock.monotonic()
     await clock.sleep(0.01)
     assert clock.monotonic() - before >= 0.009
+
+
+def test_a_step_of_the_machines_clock_moves_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    before = clock.wall()
+    monkeypatch.setattr("time.time_ns", lambda: 0)
+    assert before <= clock.wall() < before + 3_600_000_000_000

@@ -7,7 +7,7 @@ from typing import Protocol
 
 class Clock(Protocol):
     def wall(self) -> int:
-        """Nanoseconds since 1970, as logged. May jump."""
+        """Nanoseconds since 1970, as logged. Never goes back while the process lives."""
         ...
 
     def monotonic(self) -> float:
@@ -18,13 +18,17 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, shifted by `ahead` seconds of wall time (a test's way to let an hour pass)."""
+    """The machine's wall time at the start, carried on by its monotonic clock: deadlines are logged in wall time, and a
+    step of the machine's clock must neither fire them all nor hold them up. It is followed at the next start.
+
+    `ahead`: seconds by which wall time is shifted (a test's way to let an hour pass).
+    """
 
     def __init__(self, ahead: float = 0.0) -> None:
-        self._ahead = int(ahead * 1e9)
+        self._start = time.time_ns() - time.monotonic_ns() + int(ahead * 1e9)
 
     def wall(self) -> int:
-        return time.time_ns() + self._ahead
+        return self._start + time.monotonic_ns()
 
     def monotonic(self) -> float:
         return time.monotonic()
