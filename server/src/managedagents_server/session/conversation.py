@@ -1,6 +1,6 @@
 """What the model gets: the log grouped by turn, in the order in which the turns began, by seq within."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from managedagents.v1 import content_pb2, event_pb2
 from managedagents_server.providers.base import Answered, Item, Result, Results, Said, Verbatim
@@ -71,7 +71,7 @@ class Conversation:
             self.items.append(Results([self._results[id_] for id_ in self._names]))
 
 
-def rebuild(events: list[Event], verbatims: Mapping[int, Verbatim]) -> Conversation:
+def rebuild(events: Iterable[Event], verbatims: Mapping[int, Verbatim]) -> Conversation:
     """The conversation as of the last event of a log."""
     conversation = Conversation()
     for event in events:

@@ -4,7 +4,10 @@ The fold knows no clock and asks nobody: the same events give the same state, on
 when it changes.
 """
 
+from collections.abc import Iterable
+
 from managedagents.v1 import event_pb2, session_pb2
+from managedagents_server.session.frames import from_frame
 from managedagents_server.session.state import OpenUse, Spent, State
 
 Event = event_pb2.SessionEvent
@@ -27,6 +30,14 @@ MODEL_FAILURES = frozenset(
 """Errors that are the end of a model request."""
 
 
+def fold(frames: Iterable[bytes]) -> State:
+    """The state after a whole log."""
+    state = State()
+    for frame in frames:
+        apply(state, from_frame(frame), len(frame))
+    return state
+
+
 def apply(state: State, event: Event, size: int) -> None:
     """Takes the next event, of `size` bytes in the log."""
     if event.seq != state.head + 1:
@@ -37,9 +48,9 @@ def apply(state: State, event: Event, size: int) -> None:
         _answered_by(state, event)
     kind = event.WhichOneof("payload")
     if kind is not None:
-        fold = _FOLDS.get(kind)
-        if fold is not None:
-            fold(state, event)
+        take = _FOLDS.get(kind)
+        if take is not None:
+            take(state, event)
 
 
 def _answered_by(state: State, event: Event) -> None:

@@ -7,8 +7,7 @@ from weakref import WeakValueDictionary
 from managedagents.v1 import agent_pb2
 from managedagents_server.log import SessionRow
 from managedagents_server.session.around import Around
-from managedagents_server.session.fold import apply
-from managedagents_server.session.frames import from_frame
+from managedagents_server.session.fold import fold
 from managedagents_server.session.session import Session
 from managedagents_server.session.state import State
 from managedagents_server.words.errors import SessionNotFound
@@ -61,9 +60,8 @@ class Registry:
         """The checkpoint, or, where this version cannot use it, the fold over the whole log."""
         state = State.load(row.checkpoint)
         if state is None or state.head != row.head_seq:
-            state = State()
-            for frame in await self._around.log.all_events(row.key):
-                apply(state, from_frame(frame), len(frame))
+            frames = await self._around.log.all_events(row.key)
+            state = await asyncio.to_thread(lambda: fold(frames))
         return state
 
     def add(self, key: int, session_id: str, definition: agent_pb2.AgentDefinition, state: State) -> Session:

@@ -116,19 +116,18 @@ class Session:
             await self.settled()
             frames = await self._log.all_events(self.key)
             verbatims = await self._log.verbatims(self.key)
-            events = [from_frame(frame) for frame in frames]
             by_seq = {row.seq: Verbatim(row.provider, row.blob) for row in verbatims}
-            conversation = rebuild(events, by_seq)
+            # A long log takes a while: in a thread, so that the other sessions have their turns meanwhile.
+            conversation = await asyncio.to_thread(lambda: rebuild(map(from_frame, frames), by_seq))
+            read = len(frames)
             # What was appended while the log was read is in the state already and in the log by now or soon.
-            while len(events) < self.state.head:
+            while read < self.state.head:
                 await self.settled()
                 if self.lost:
                     raise LogConflict("the session's log is not where it was")
-                more = await self._log.events(self.key, len(events), most_rows=10_000, most_bytes=1 << 24)
-                for row in more:
-                    event = from_frame(row.frame)
-                    conversation.add(event, by_seq.get(event.seq))
-                    events.append(event)
+                for row in await self._log.events(self.key, read, most_rows=10_000, most_bytes=1 << 24):
+                    conversation.add(from_frame(row.frame), by_seq.get(row.seq))
+                    read = row.seq
             self._conversation = conversation
         return self._conversation
 
