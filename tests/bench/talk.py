@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import grpc.aio
 
@@ -34,7 +34,7 @@ class Talk:
         stream = stub.StreamEvents(pb.StreamEventsRequest(session_id=session_id, from_seq=0))
         talk = cls(stub, session_id, stream)
         while True:
-            reply: pb.StreamEventsResponse = await stream.read()  # type: ignore[assignment]
+            reply = cast("pb.StreamEventsResponse", await stream.read())
             if reply.HasField("caught_up"):
                 return talk
             talk._events += reply.batch.events
@@ -44,7 +44,7 @@ class Talk:
         while True:
             while self._events:
                 event = self._events.pop(0)
-                if event.HasField(payload):  # type: ignore[arg-type]
+                if event.WhichOneof("payload") == payload:
                     return event
             reply = await self._stream.read()
             self._events = list(reply.batch.events)

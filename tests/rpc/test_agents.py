@@ -1,5 +1,7 @@
 """Agents: made, read, listed, archived."""
 
+from typing import Any
+
 import pytest
 
 from managedagents.v1 import service_pb2 as pb
@@ -35,8 +37,8 @@ async def test_names_need_not_be_unique(stub: Stub) -> None:
 async def test_agents_are_listed_newest_first_and_by_metadata(stub: Stub) -> None:
     made = [await create(stub, str(number), run="agents", parity=str(number % 2)) for number in range(5)]
 
-    async def listed(**request: object) -> list[str]:
-        answer = await stub.ListAgents(pb.ListAgentsRequest(**request))  # type: ignore[arg-type]
+    async def listed(**request: Any) -> list[str]:
+        answer = await stub.ListAgents(pb.ListAgentsRequest(**request))
         return [agent.agent_id for agent in answer.agents]
 
     assert await listed(metadata={"run": "agents"}) == made[::-1]

@@ -1,6 +1,7 @@
 """From a status to an exception."""
 
 import pickle
+from typing import Any
 
 import grpc
 import pytest
@@ -23,13 +24,13 @@ def failure(code: grpc.StatusCode, details_bin: bytes | None = None, text: str =
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*pairs), text)
 
 
-def error(code: grpc.StatusCode, reason: str = "", **more: object) -> ManagedAgentsError:
-    status = details(code, reason, **more)  # type: ignore[arg-type]
+def error(code: grpc.StatusCode, reason: str = "", **more: Any) -> ManagedAgentsError:
+    status = details(code, reason, **more)
     return error_of(failure(code, status.SerializeToString()), "host:1", answered=True)
 
 
 def test_every_reason_of_the_proto_has_a_class() -> None:
-    names = {name.removeprefix("ERROR_REASON_") for name in error_pb2.ErrorReason.keys()}  # noqa: SIM118
+    names = {name.removeprefix("ERROR_REASON_") for name, _ in error_pb2.ErrorReason.items()}
     assert set(BY_REASON) == names - {"UNSPECIFIED"}
 
 

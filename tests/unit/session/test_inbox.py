@@ -1,6 +1,7 @@
 """What a session takes and what it refuses, by its state alone; and what the log gets of what it takes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,9 @@ SMALL = Limits(queued_messages=2, session_events=1000, reserve_events=200, sessi
 ROOM = "room"
 
 
-def parked(**more: object) -> State:
+def parked(**more: Any) -> State:
     use = OpenUse("a", 3, True, 0)
-    return State(state=2, turn=1, uses={"use_3_x": use}, **more)  # type: ignore[arg-type]
+    return State(state=2, turn=1, uses={"use_3_x": use}, **more)
 
 
 def refused(state: State, event: event_pb2.UserEvent) -> str:

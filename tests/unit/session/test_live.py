@@ -1,6 +1,7 @@
 """A follower reads a response in the making by a cursor, and gets a contiguous prefix of each part."""
 
 import random
+from typing import Any
 
 import pytest
 
@@ -103,7 +104,7 @@ def test_whenever_a_follower_reads_its_pieces_are_a_contiguous_prefix_of_each_pa
     live: LiveResponse, seed: int
 ) -> None:
     chance = random.Random(seed)
-    kinds = [chance.choice(("text", "thinking", "tool_input")) for _ in range(4)]
+    kinds: list[Any] = [chance.choice(("text", "thinking", "tool_input")) for _ in range(4)]
     cursor = LiveCursor()
     got: dict[int, bytes] = {}
 
@@ -117,7 +118,7 @@ def test_whenever_a_follower_reads_its_pieces_are_a_contiguous_prefix_of_each_pa
         start = 0
         while start < len(WORDS):
             end = start + chance.randint(1, 5)
-            live.add(Delta(part, kind, WORDS[start:end]))  # type: ignore[arg-type]
+            live.add(Delta(part, kind, WORDS[start:end]))
             start = end
             if chance.random() < 0.5:
                 look()

@@ -1,6 +1,7 @@
 """What comes next follows from the state and the time alone."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -29,14 +30,14 @@ NOW = 1000
 ROUNDS = 3
 
 
-def parked(*deadlines: int, state: int = RUNNING, **more: object) -> State:
+def parked(*deadlines: int, state: int = RUNNING, **more: Any) -> State:
     """Waits in turn 1 for as many answers."""
     uses = {f"use_{n}": OpenUse("a", 2 + n, True, deadline) for n, deadline in enumerate(deadlines)}
-    return State(state=state, turn=1, uses=uses, rounds=1, **more)  # type: ignore[arg-type]
+    return State(state=state, turn=1, uses=uses, rounds=1, **more)
 
 
-def at_work(state: int = RUNNING, **more: object) -> State:
-    return State(state=state, turn=1, **more)  # type: ignore[arg-type]
+def at_work(state: int = RUNNING, **more: Any) -> State:
+    return State(state=state, turn=1, **more)
 
 
 TABLE: list[tuple[str, State, Step]] = [

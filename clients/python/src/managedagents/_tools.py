@@ -96,7 +96,7 @@ async def call(handler: Handler, given: Any) -> Any:
     A sync one runs in a thread, so that it does not hold up the stream. A thread cannot be stopped: when the use is
     closed meanwhile, it runs to its end and nobody hears of it.
     """
-    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None)):  # noqa: B004
+    if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
         return await handler(given)
     result = await asyncio.to_thread(handler, given)
     return await result if inspect.isawaitable(result) else result
