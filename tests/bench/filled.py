@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from managedagents.v1 import event_pb2, model_pb2
+from managedagents.v1 import model_pb2, user_event_pb2
 from managedagents_server.log import AgentRow, NewSession, SessionFields
 from managedagents_server.log import statements as sql
 from managedagents_server.log.database import connect, prepare
@@ -52,7 +52,7 @@ def fill(path: Path, sessions: int, turns: int) -> list[str]:
 def _turn(state: State) -> list[list[Event]]:
     """The writes of one turn."""
     turn = state.head + 1
-    said = event_pb2.UserMessage(content=[events.text("x" * 370)])
+    said = user_event_pb2.UserMessage(content=[events.text("x" * 370)])
     answer = Answer((Text("y" * 250),), model_pb2.MODEL_STOP_REASON_END_TURN, "scripted", model_pb2.Usage(requests=1))
     response_id = f"rsp_{turn}_1"
     asked = State(turn=turn, head=turn + 1)

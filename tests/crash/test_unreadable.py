@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 import grpc
 import pytest
 
-from managedagents.v1 import event_pb2, session_pb2, stream_pb2
+from managedagents.v1 import event_pb2, session_pb2, status_event_pb2, stream_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import message, refused, scripted
 from support.driven import Driven, drive, lines, use_ids
@@ -99,13 +99,13 @@ async def test_a_session_whose_history_cannot_be_read_fails_and_says_why(server:
     await Stubborn(stub).send(session.session_id, _answer(use))
     events = await fails(session)
     assert lines(events) == ["5 user.custom_tool_result", "5 error unrecoverable", "0 status.failed"]
-    assert events[1].error.next == event_pb2.ERROR_NEXT_SESSION_FAILS
+    assert events[1].error.next == status_event_pb2.ERROR_NEXT_SESSION_FAILS
     await is_failed(session)
     await lives_on(stub)
 
 
-def _answer(use: str) -> event_pb2.UserEvent:
-    return event_pb2.UserEvent(user_custom_tool_result=event_pb2.UserCustomToolResult(custom_tool_use_id=use))
+def _answer(use: str) -> user_event_pb2.UserEvent:
+    return user_event_pb2.UserEvent(user_custom_tool_result=user_event_pb2.UserCustomToolResult(custom_tool_use_id=use))
 
 
 async def test_a_session_that_cannot_be_rebuilt_fails_by_itself_at_the_start(server: Server, stub: Stub) -> None:

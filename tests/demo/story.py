@@ -7,7 +7,7 @@ from functools import partial
 
 from demo.screen import Screen
 from managedagents import Client, kind_of, text, text_of
-from managedagents.v1 import event_pb2, session_pb2, stream_pb2
+from managedagents.v1 import event_pb2, session_pb2, stream_pb2, user_event_pb2
 from support.server import Server
 from support.small_model import DEPLOY, MODEL
 
@@ -145,8 +145,8 @@ async def _answer(client: Client, session: str, use: Event, watcher: Watcher, sc
     screen.step(f"The new process says: {name}, still waiting for the same tool use. We answer it.")
     await client.send(
         session,
-        event_pb2.UserEvent(
-            user_custom_tool_result=event_pb2.UserCustomToolResult(
+        user_event_pb2.UserEvent(
+            user_custom_tool_result=user_event_pb2.UserCustomToolResult(
                 custom_tool_use_id=use.agent_custom_tool_use.custom_tool_use_id,
                 content=[text("version 8 is live")],
             )

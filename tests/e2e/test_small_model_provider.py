@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from managedagents.v1 import agent_pb2, event_pb2, model_pb2
+from managedagents.v1 import agent_pb2, model_pb2, status_event_pb2
 from managedagents_server.providers import Providers
 from managedagents_server.providers.base import Answer, Delta, Item, Model, ModelFailure, Text, ToolCall, ToolSpec
 from managedagents_server.words.clock import SystemClock
@@ -148,5 +148,5 @@ async def test_requests_that_follow_at_once_all_get_through(model: Model) -> Non
 async def test_a_prompt_beyond_the_window_is_too_long(model: Model) -> None:
     with pytest.raises(ModelFailure) as caught:
         await ask(model, said("hello " * CONTEXT_TOKENS))
-    assert caught.value.code == event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG
+    assert caught.value.code == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG
     assert (caught.value.transient, caught.value.content_rejected) == (False, True)

@@ -5,8 +5,8 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from managedagents.v1 import event_pb2
 from managedagents.v1 import service_pb2 as pb
+from managedagents.v1 import status_event_pb2
 from support.calls import Refusal, answer, kind, log, refusal, refused, scripted, send, start, until
 from support.server import Stub, running
 
@@ -47,8 +47,8 @@ async def test_messages_are_refused_and_the_rest_passes(tmp_path: Path, limits: 
         # The model is asked, and what it says has no room.
         events = await until(stub, session_id, "status.idle")
         assert [kind(event) for event in events[-2:]] == ["error", "status.idle"]
-        assert events[-2].error.code == event_pb2.ERROR_CODE_LOG_FULL
-        assert events[-2].error.next == event_pb2.ERROR_NEXT_TURN_ENDS
+        assert events[-2].error.code == status_event_pb2.ERROR_CODE_LOG_FULL
+        assert events[-2].error.next == status_event_pb2.ERROR_NEXT_TURN_ENDS
         assert events[-1].status_idle.stop_reason.HasField("error")
 
         interrupt = await stub.Interrupt(pb.InterruptRequest(session_id=session_id, drop_queued=True))

@@ -5,8 +5,8 @@ from typing import Any
 import grpc
 import pytest
 
-from managedagents.v1 import event_pb2
 from managedagents.v1 import service_pb2 as pb
+from managedagents.v1 import user_event_pb2
 from support.calls import answer, log, message, refused, scripted, send, start, until
 from support.requests import ON_SESSION, call
 from support.server import Stub
@@ -83,7 +83,7 @@ async def test_an_answer_given_twice_is_closed(stub: Stub) -> None:
 async def test_an_answer_after_an_interrupt_is_closed(stub: Stub) -> None:
     session_id = await start(stub, scripted(CALL, tools=["look"]), "go")
     use, _ = await uses(stub, session_id)
-    await send(stub, session_id, event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt()))
+    await send(stub, session_id, user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt()))
     await until(stub, session_id, "status.idle")
     refusal = await refused(send(stub, session_id, answer(use)))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOOL_USE_CLOSED")

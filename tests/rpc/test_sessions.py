@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from managedagents.v1 import event_pb2, model_pb2, session_pb2
+from managedagents.v1 import model_pb2, session_pb2, status_event_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import answer, kind, log, message, refused, scripted, send, start, until
 from support.requests import call
@@ -57,8 +57,8 @@ async def test_a_message_is_answered_with_its_seq_and_begins_a_turn(stub: Stub) 
     assert [kind(event) for event in events] == ["user.message", "status.running", "agent.message", "status.idle"]
     assert {event.turn for event in events} == {1}
     spent = model_pb2.Usage(input_tokens=5, output_tokens=7, requests=1)
-    assert events[-1].status_idle == event_pb2.StatusIdle(
-        stop_reason=event_pb2.StopReason(end_turn=event_pb2.EndTurn()), usage=spent
+    assert events[-1].status_idle == status_event_pb2.StatusIdle(
+        stop_reason=status_event_pb2.StopReason(end_turn=status_event_pb2.EndTurn()), usage=spent
     )
     now = await status(stub, session_id)
     assert (now.status, now.state, now.head_seq, now.turn, now.usage) == (IDLE, IDLE, 4, 0, spent)
@@ -88,7 +88,7 @@ async def by_method(stub: Stub, session_id: str, drop_queued: bool) -> int:
 
 
 async def by_event(stub: Stub, session_id: str, drop_queued: bool) -> int:
-    event = event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt(drop_queued=drop_queued))
+    event = user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt(drop_queued=drop_queued))
     return await send(stub, session_id, event)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import grpc
 import pytest
 
-from managedagents.v1 import event_pb2, session_pb2, stream_pb2
 from managedagents.v1 import service_pb2 as pb
+from managedagents.v1 import session_pb2, stream_pb2, user_event_pb2
 from support.calls import answer, message, refused, scripted
 from support.driven import Driven, drive, use_ids
 from support.server import Stub
@@ -63,7 +63,7 @@ State = Callable[[Stub], Awaitable[Driven]]
 
 def writes(session: Driven) -> list[Awaitable[Any]]:
     """Every call that would change the session, but DeleteSession."""
-    interrupt = event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt())
+    interrupt = user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt())
     return [
         session.send(message("hello?")),
         session.send(interrupt),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import event_pb2, session_pb2, user_event_pb2
 from support.calls import scripted
 from support.driven import Driven, drive, sessions_of, texts, use_ids
 from support.server import Stub, running
@@ -120,7 +120,7 @@ async def test_what_is_queued_runs_next_unless_it_is_dropped(stub: Stub, drop: b
     await session.comes("status.running")
     queued = [await session.send("2"), await session.send("3")]
     if by_event:
-        interrupt = event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt(drop_queued=drop))
+        interrupt = user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt(drop_queued=drop))
         seq = await session.send(interrupt)
     else:
         seq = (await session.interrupt(drop_queued=drop)).seq

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2
 from support.calls import Refusal, refused, scripted
 from support.driven import Driven, drive, texts, use_ids
 from support.server import Server, Stub
@@ -52,7 +52,7 @@ async def test_a_wait_is_five_minutes_where_nothing_else_is_said(stub: Stub) -> 
     use = (await session.log())[2]
     waits = use.agent_custom_tool_use.deadline.ToNanoseconds() - use.create_time.ToNanoseconds()
     assert waits == pytest.approx(300e9, abs=1e9)
-    assert use.agent_custom_tool_use.permission == event_pb2.PERMISSION_DECISION_ALLOW
+    assert use.agent_custom_tool_use.permission == agent_event_pb2.PERMISSION_DECISION_ALLOW
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)], ids=str)
@@ -75,7 +75,7 @@ async def test_after_the_deadline_the_turn_stays_open_and_says_what_it_waits_for
     *_, error, idle = await session.comes("status.idle")
     assert await session.lines() == GIVEN_UP
     assert required(idle) == uses
-    assert error.error.next == event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS
+    assert error.error.next == status_event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS
     status = await session.status()
     assert (status.state, status.turn) == (session_pb2.SESSION_STATUS_IDLE, 1)
     assert [action.tool_use_id for action in status.pending_actions] == uses

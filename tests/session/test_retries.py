@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from managedagents.v1 import event_pb2
+from managedagents.v1 import status_event_pb2
 from support.calls import scripted
 from support.driven import drive, lines, texts
 from support.server import Stub
@@ -97,7 +97,7 @@ async def test_attempts_that_are_used_up_end_the_turn_and_the_next_one_starts_at
         "1 error model_unavailable",
         "1 status.idle retries_exhausted",
     ]
-    assert error.next == event_pb2.ERROR_NEXT_TURN_ENDS
+    assert error.next == status_event_pb2.ERROR_NEXT_TURN_ENDS
     assert not error.turn_excluded
     assert lines(await session.comes("status.idle end_turn")) == [
         "2 status.running",
@@ -142,7 +142,7 @@ async def test_a_failure_that_stays_ends_the_turn_and_the_session_lives_on(
     error = (await session.comes("status.idle error"))[-2].error
     assert await session.lines() == [*BEGUN, f"1 error {cause}", "1 status.idle error"]
     assert error.turn_excluded is excluded
-    assert error.next == event_pb2.ERROR_NEXT_TURN_ENDS
+    assert error.next == status_event_pb2.ERROR_NEXT_TURN_ENDS
     await session.send("2")
     await session.comes("status.idle end_turn")
     assert texts(await session.log()) == ["a"]

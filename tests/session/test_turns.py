@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import agent_event_pb2, session_pb2
 from support.calls import refused, scripted
 from support.driven import Driven, drive, texts, use_ids
 from support.server import Stub
@@ -104,7 +104,11 @@ async def test_a_call_of_a_name_that_is_no_tool_is_denied_and_the_model_goes_on(
         "1 status.idle end_turn",
     ]
     use, result = events[2].agent_tool_use, events[3].agent_tool_result
-    assert (use.name, use.input_json, use.permission) == ("nothing", '{"a":1}', event_pb2.PERMISSION_DECISION_DENY)
+    assert (use.name, use.input_json, use.permission) == (
+        "nothing",
+        '{"a":1}',
+        agent_event_pb2.PERMISSION_DECISION_DENY,
+    )
     assert result.tool_use_id == use.tool_use_id
     assert result.is_error
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from managedagents.v1 import agent_pb2, content_pb2, event_pb2
+from managedagents.v1 import agent_event_pb2, agent_pb2, content_pb2, event_pb2
 from managedagents_server.providers.base import (
     Answer,
     Answered,
@@ -41,12 +41,14 @@ def answered(answer: Answer, provider: str | None, first_use: int = 1) -> Answer
         match part:
             case Text(text):
                 events.append(
-                    event_pb2.SessionEvent(agent_message=event_pb2.AgentMessage(content=[text_content(text)]))
+                    event_pb2.SessionEvent(agent_message=agent_event_pb2.AgentMessage(content=[text_content(text)]))
                 )
             case Thinking(text):
-                events.append(event_pb2.SessionEvent(agent_thinking=event_pb2.AgentThinking(text=text)))
+                events.append(event_pb2.SessionEvent(agent_thinking=agent_event_pb2.AgentThinking(text=text)))
             case ToolCall(name, input_json):
-                custom = event_pb2.AgentCustomToolUse(custom_tool_use_id=f"use_{use}", name=name, input_json=input_json)
+                custom = agent_event_pb2.AgentCustomToolUse(
+                    custom_tool_use_id=f"use_{use}", name=name, input_json=input_json
+                )
                 events.append(event_pb2.SessionEvent(agent_custom_tool_use=custom))
                 use += 1
     if provider is None or answer.verbatim is None:

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
-from managedagents.v1 import agent_pb2, event_pb2
+from managedagents.v1 import agent_pb2, event_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.server import Stub
 
@@ -29,14 +29,14 @@ def scripted(*responses: Mapping[str, Any], tools: Sequence[str] = (), **definit
     )
 
 
-def message(text: str) -> event_pb2.UserEvent:
-    return json_format.ParseDict({"user_message": {"content": [{"text": {"text": text}}]}}, event_pb2.UserEvent())
+def message(text: str) -> user_event_pb2.UserEvent:
+    return json_format.ParseDict({"user_message": {"content": [{"text": {"text": text}}]}}, user_event_pb2.UserEvent())
 
 
-def answer(use_id: str, text: str = "ok") -> event_pb2.UserEvent:
+def answer(use_id: str, text: str = "ok") -> user_event_pb2.UserEvent:
     return json_format.ParseDict(
         {"user_custom_tool_result": {"custom_tool_use_id": use_id, "content": [{"text": {"text": text}}]}},
-        event_pb2.UserEvent(),
+        user_event_pb2.UserEvent(),
     )
 
 
@@ -56,7 +56,7 @@ async def resting_session(stub: Stub) -> str:
     return session_id
 
 
-async def send(stub: Stub, session_id: str, event: event_pb2.UserEvent | str, request_id: str = "") -> int:
+async def send(stub: Stub, session_id: str, event: user_event_pb2.UserEvent | str, request_id: str = "") -> int:
     user_event = message(event) if isinstance(event, str) else event
     request = pb.SendEventRequest(session_id=session_id, event=user_event, request_id=request_id)
     return (await stub.SendEvent(request)).seq

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from managedagents.v1 import agent_pb2, event_pb2
+from managedagents.v1 import agent_event_pb2, agent_pb2, status_event_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import Event, answer, kind, log, message, scripted, send, start, until
 from support.server import Stub
@@ -19,11 +19,11 @@ def told(event: Event) -> str:
             return f"{name} {event.status_idle.stop_reason.WhichOneof('reason')}"
         case "status.rescheduling":
             rescheduling = event.status_rescheduling
-            return f"{name} {rescheduling.attempt} {_short(event_pb2.ErrorCode.Name(rescheduling.cause))}"
+            return f"{name} {rescheduling.attempt} {_short(status_event_pb2.ErrorCode.Name(rescheduling.cause))}"
         case "agent.tool_result":
-            return f"{name} {_short(event_pb2.ToolResultCause.Name(event.agent_tool_result.cause))}"
+            return f"{name} {_short(agent_event_pb2.ToolResultCause.Name(event.agent_tool_result.cause))}"
         case "error":
-            return f"{name} {_short(event_pb2.ErrorCode.Name(event.error.code))}"
+            return f"{name} {_short(status_event_pb2.ErrorCode.Name(event.error.code))}"
         case _:
             return name
 
@@ -64,7 +64,7 @@ class Driven:
     session_id: str
     seen: int = 0
 
-    async def send(self, event: event_pb2.UserEvent | str, request_id: str = "") -> int:
+    async def send(self, event: user_event_pb2.UserEvent | str, request_id: str = "") -> int:
         return await send(self.stub, self.session_id, event, request_id)
 
     async def answer(self, use_id: str, text: str = "ok") -> int:

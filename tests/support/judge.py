@@ -4,7 +4,7 @@ event by event, and fails at the first one that could not stand there."""
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2
 from support.calls import Event, kind
 from support.driven import told
 
@@ -110,7 +110,7 @@ class Judge:
     def _agent_tool_result(self, event: Event) -> None:
         result = event.agent_tool_result
         self._closes(event, result.tool_use_id)
-        interrupted = result.cause == event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
+        interrupted = result.cause == agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
         assert interrupted == (self.turn in self._interrupts), "its cause is another one"
 
     def _user_message(self, event: Event) -> None:
@@ -148,9 +148,9 @@ class Judge:
         self.failures += 1
 
     def _error(self, event: Event) -> None:
-        if event.error.next == event_pb2.ERROR_NEXT_TURN_ENDS:
+        if event.error.next == status_event_pb2.ERROR_NEXT_TURN_ENDS:
             self._fails(event)
-        elif event.error.next == event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS:
+        elif event.error.next == status_event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS:
             assert self.uses, "nothing is waited for"
             assert not self.paused, "a deadline comes while paused"
 

@@ -2,27 +2,27 @@
 
 import random
 
-from managedagents.v1 import event_pb2, model_pb2
+from managedagents.v1 import model_pb2, status_event_pb2, user_event_pb2
 from managedagents_server.providers.base import Answer, ModelFailure, Text, ToolCall
 from managedagents_server.session import events, inbox
 from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import Event
 from managedagents_server.session.state import State
 
-StopReason = event_pb2.StopReason
+StopReason = status_event_pb2.StopReason
 
 
-def message(text: str) -> event_pb2.UserEvent:
-    return event_pb2.UserEvent(user_message=event_pb2.UserMessage(content=[events.text(text)]))
+def message(text: str) -> user_event_pb2.UserEvent:
+    return user_event_pb2.UserEvent(user_message=user_event_pb2.UserMessage(content=[events.text(text)]))
 
 
-def result(use: str, text: str = "ok") -> event_pb2.UserEvent:
-    given = event_pb2.UserCustomToolResult(custom_tool_use_id=use, content=[events.text(text)])
-    return event_pb2.UserEvent(user_custom_tool_result=given)
+def result(use: str, text: str = "ok") -> user_event_pb2.UserEvent:
+    given = user_event_pb2.UserCustomToolResult(custom_tool_use_id=use, content=[events.text(text)])
+    return user_event_pb2.UserEvent(user_custom_tool_result=given)
 
 
-def interrupt(*, drop_queued: bool = False) -> event_pb2.UserEvent:
-    return event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt(drop_queued=drop_queued))
+def interrupt(*, drop_queued: bool = False) -> user_event_pb2.UserEvent:
+    return user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt(drop_queued=drop_queued))
 
 
 class Story:
@@ -38,7 +38,7 @@ class Story:
             apply(self.state, event, event.ByteSize())
             self.events.append(event)
 
-    def take(self, event: event_pb2.UserEvent) -> None:
+    def take(self, event: user_event_pb2.UserEvent) -> None:
         """What a client sends, as the inbox logs it."""
         self.add(*inbox.logged(self.state, event))
 
@@ -67,36 +67,36 @@ class Story:
             is_custom=lambda name: not name.endswith("?"),
         )
         if not tools:
-            produced.append(self._idle(StopReason(end_turn=event_pb2.EndTurn())))
+            produced.append(self._idle(StopReason(end_turn=status_event_pb2.EndTurn())))
         self.add(*produced)
         return list(self.state.uses)
 
     def interrupt(self, *, drop_queued: bool = False) -> None:
         self.take(interrupt(drop_queued=drop_queued))
         turn = next(iter(self.state.interrupted))
-        reason = StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(self.state, turn)))
+        reason = StopReason(interrupted=status_event_pb2.Interrupted(dropped_seqs=events.dropped(self.state, turn)))
         self.add(*events.closings(self.state, turn), self._idle(reason, turn))
 
     def fail(self, *, rejected: bool) -> None:
         """The turn ends in an error."""
-        code, next_ = event_pb2.ERROR_CODE_MODEL_REJECTED, event_pb2.ERROR_NEXT_TURN_ENDS
+        code, next_ = status_event_pb2.ERROR_CODE_MODEL_REJECTED, status_event_pb2.ERROR_NEXT_TURN_ENDS
         error = events.error(self.state.turn, code, "no", next_, turn_excluded=rejected)
-        self.add(error, self._idle(StopReason(error=event_pb2.StoppedByError())))
+        self.add(error, self._idle(StopReason(error=status_event_pb2.StoppedByError())))
 
     def fail_for_now(self) -> None:
-        failure = ModelFailure(event_pb2.ERROR_CODE_MODEL_TIMEOUT, "slow", transient=True)
+        failure = ModelFailure(status_event_pb2.ERROR_CODE_MODEL_TIMEOUT, "slow", transient=True)
         self.add(events.rescheduling(self.state.turn, failure, self.state.failures + 1, 0.0, 0))
 
     def give_up_waiting(self) -> None:
         self.add(self._idle(events.waits(self.state.uses)))
 
     def pause(self) -> None:
-        self.add(Event(status_paused=event_pb2.StatusPaused()))
+        self.add(Event(status_paused=status_event_pb2.StatusPaused()))
 
     def archive(self) -> None:
-        self.add(Event(status_archived=event_pb2.StatusArchived()))
+        self.add(Event(status_archived=status_event_pb2.StatusArchived()))
 
-    def _idle(self, reason: event_pb2.StopReason, turn: int = 0) -> Event:
+    def _idle(self, reason: status_event_pb2.StopReason, turn: int = 0) -> Event:
         return events.idle(turn or self.state.turn, reason, self.state.turn_spent.message())
 
 

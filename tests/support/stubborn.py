@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import grpc.aio
 
-from managedagents.v1 import event_pb2
 from managedagents.v1 import service_pb2 as pb
+from managedagents.v1 import user_event_pb2
 from support.calls import Event, log, refusal
 from support.driven import told
 from support.server import Server, Stub
@@ -34,7 +34,7 @@ class Stubborn:
 
     stub: Stub
     name: str = "request"
-    acknowledged: dict[str, dict[int, event_pb2.UserEvent]] = field(default_factory=dict)
+    acknowledged: dict[str, dict[int, user_event_pb2.UserEvent]] = field(default_factory=dict)
     _number: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def call(self, method: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
@@ -52,17 +52,17 @@ class Stubborn:
                     raise
             await asyncio.sleep(_AGAIN_AFTER)
 
-    async def send(self, session_id: str, event: event_pb2.UserEvent) -> int:
+    async def send(self, session_id: str, event: user_event_pb2.UserEvent) -> int:
         seq: int = (await self.call(self.stub.SendEvent, pb.SendEventRequest(session_id=session_id, event=event))).seq
         return self.keep(session_id, seq, event)
 
     async def interrupt(self, session_id: str, *, drop_queued: bool = False) -> int:
         request = pb.InterruptRequest(session_id=session_id, drop_queued=drop_queued)
         seq: int = (await self.call(self.stub.Interrupt, request)).seq
-        interrupt = event_pb2.UserInterrupt(drop_queued=drop_queued)
-        return self.keep(session_id, seq, event_pb2.UserEvent(user_interrupt=interrupt))
+        interrupt = user_event_pb2.UserInterrupt(drop_queued=drop_queued)
+        return self.keep(session_id, seq, user_event_pb2.UserEvent(user_interrupt=interrupt))
 
-    def keep(self, session_id: str, seq: int, event: event_pb2.UserEvent) -> int:
+    def keep(self, session_id: str, seq: int, event: user_event_pb2.UserEvent) -> int:
         """Notes what was acknowledged. No seq is given out twice."""
         kept = self.acknowledged.setdefault(session_id, {})
         assert seq not in kept, f"seq {seq} stands for {kept[seq]} and for {event}"

@@ -7,26 +7,28 @@ from typing import Any
 import pytest
 
 from managedagents import Client, ToolUse
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.fake_service import Context, FakeService, serving
 from support.stream_messages import Response, opened
 
 Event = event_pb2.SessionEvent
-MESSAGE = Event(turn=1, user_message=event_pb2.UserMessage())
+MESSAGE = Event(turn=1, user_message=user_event_pb2.UserMessage())
 
 
 def idle(turn: int, **reason: Any) -> Event:
-    return Event(turn=turn, status_idle=event_pb2.StatusIdle(stop_reason=event_pb2.StopReason(**reason)))
+    return Event(turn=turn, status_idle=status_event_pb2.StatusIdle(stop_reason=status_event_pb2.StopReason(**reason)))
 
 
 def judged(turn: int, *, met: bool) -> Event:
-    return Event(turn=turn, outcome_evaluated=event_pb2.OutcomeEvaluated(met=met))
+    return Event(turn=turn, outcome_evaluated=status_event_pb2.OutcomeEvaluated(met=met))
 
 
 def asks(turn: int, use_id: str) -> Event:
-    ask = event_pb2.PERMISSION_DECISION_ASK
-    return Event(turn=turn, agent_tool_use=event_pb2.AgentToolUse(tool_use_id=use_id, name="bash", permission=ask))
+    ask = agent_event_pb2.PERMISSION_DECISION_ASK
+    return Event(
+        turn=turn, agent_tool_use=agent_event_pb2.AgentToolUse(tool_use_id=use_id, name="bash", permission=ask)
+    )
 
 
 def session(
@@ -57,19 +59,22 @@ def session(
     return FakeService({"SendEvent": send, "Status": tell_status}, follow)
 
 
-def sent(service: FakeService) -> list[event_pb2.UserEvent]:
+def sent(service: FakeService) -> list[user_event_pb2.UserEvent]:
     return [request.event for request in service.asked if isinstance(request, pb.SendEventRequest)][1:]
 
 
 @pytest.mark.parametrize(
     ("events", "stop_reason"),
     [
-        ([MESSAGE, idle(1, end_turn=event_pb2.EndTurn())], "end_turn"),
-        ([MESSAGE, idle(9, end_turn=event_pb2.EndTurn()), idle(1, refusal=event_pb2.Refusal())], "refusal"),
-        ([MESSAGE, idle(9, interrupted=event_pb2.Interrupted(dropped_seqs=[1]))], "dropped"),
+        ([MESSAGE, idle(1, end_turn=status_event_pb2.EndTurn())], "end_turn"),
+        (
+            [MESSAGE, idle(9, end_turn=status_event_pb2.EndTurn()), idle(1, refusal=status_event_pb2.Refusal())],
+            "refusal",
+        ),
+        ([MESSAGE, idle(9, interrupted=status_event_pb2.Interrupted(dropped_seqs=[1]))], "dropped"),
         ([MESSAGE, judged(1, met=False)], "outcome_evaluated"),
-        ([MESSAGE, Event(status_failed=event_pb2.StatusFailed())], "failed"),
-        ([MESSAGE, Event(status_archived=event_pb2.StatusArchived())], "archived"),
+        ([MESSAGE, Event(status_failed=status_event_pb2.StatusFailed())], "failed"),
+        ([MESSAGE, Event(status_archived=status_event_pb2.StatusArchived())], "archived"),
     ],
 )
 async def test_a_run_ends_with_its_turn(events: list[Event], stop_reason: str) -> None:
@@ -79,16 +84,16 @@ async def test_a_run_ends_with_its_turn(events: list[Event], stop_reason: str) -
 
 
 async def test_a_run_of_an_outcome_goes_on_over_its_iterations() -> None:
-    outcome = event_pb2.UserDefineOutcome(criteria="good")
+    outcome = user_event_pb2.UserDefineOutcome(criteria="good")
     log = [
         Event(turn=1, user_define_outcome=outcome),
         judged(1, met=False),
-        Event(turn=2, agent_message=event_pb2.AgentMessage()),
+        Event(turn=2, agent_message=agent_event_pb2.AgentMessage()),
         judged(2, met=True),
-        Event(status_completed=event_pb2.StatusCompleted()),
+        Event(status_completed=status_event_pb2.StatusCompleted()),
     ]
     async with serving(session(log)) as address, Client.connect(address) as client:
-        result = await client.run("ses_1", event_pb2.UserEvent(user_define_outcome=outcome))
+        result = await client.run("ses_1", user_event_pb2.UserEvent(user_define_outcome=outcome))
     assert result.stop_reason == "completed"
     assert [event.seq for event in result.events] == [1, 2, 3, 4]
 
@@ -96,9 +101,9 @@ async def test_a_run_of_an_outcome_goes_on_over_its_iterations() -> None:
 @pytest.mark.parametrize(
     ("decision", "told", "why"),
     [
-        (True, event_pb2.TOOL_CONFIRMATION_ALLOW, ""),
-        (False, event_pb2.TOOL_CONFIRMATION_DENY, ""),
-        ("not today", event_pb2.TOOL_CONFIRMATION_DENY, "not today"),
+        (True, user_event_pb2.TOOL_CONFIRMATION_ALLOW, ""),
+        (False, user_event_pb2.TOOL_CONFIRMATION_DENY, ""),
+        ("not today", user_event_pb2.TOOL_CONFIRMATION_DENY, "not today"),
     ],
 )
 async def test_a_use_that_waits_for_permission_is_decided_by_confirm(decision: Any, told: int, why: str) -> None:
@@ -108,7 +113,7 @@ async def test_a_use_that_waits_for_permission_is_decided_by_confirm(decision: A
         asked.append(use)
         return decision
 
-    end = idle(1, end_turn=event_pb2.EndTurn())
+    end = idle(1, end_turn=status_event_pb2.EndTurn())
     service = session([MESSAGE, asks(1, "use_2")], answered=end)
     async with serving(service) as address, Client.connect(address) as client:
         assert (await client.run("ses_1", "go", confirm=confirm)).stop_reason == "end_turn"
@@ -118,7 +123,7 @@ async def test_a_use_that_waits_for_permission_is_decided_by_confirm(decision: A
 
 
 async def test_a_turn_that_waits_for_what_nobody_here_can_answer_is_given_back() -> None:
-    waits = idle(1, requires_action=event_pb2.RequiresAction(ids=["use_2"]))
+    waits = idle(1, requires_action=status_event_pb2.RequiresAction(ids=["use_2"]))
     async with serving(session([MESSAGE, asks(1, "use_2"), waits])) as address, Client.connect(address) as client:
         result = await client.run("ses_1", "go")
     assert (result.stop_reason, result.waits_for) == ("requires_action", ("use_2",))
@@ -128,7 +133,9 @@ async def test_an_earlier_turns_use_without_a_handler_is_left_to_others() -> Non
     action = session_pb2.PendingAction(
         tool_use_id="use_0", name="theirs", kind=session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT
     )
-    service = session([MESSAGE, idle(1, end_turn=event_pb2.EndTurn())], pb.StatusResponse(pending_actions=[action]))
+    service = session(
+        [MESSAGE, idle(1, end_turn=status_event_pb2.EndTurn())], pb.StatusResponse(pending_actions=[action])
+    )
     async with serving(service) as address, Client.connect(address) as client:
         await client.run("ses_1", "go", tools={"ours": lambda given: "ok"})
     assert sent(service) == []

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from managedagents.v1 import event_pb2, model_pb2
+from managedagents.v1 import model_pb2, status_event_pb2
 from managedagents_server.providers import Providers
 from managedagents_server.providers.base import (
     Delta,
@@ -150,7 +150,7 @@ class TestSilence:
         providers = Providers(SystemClock(), Limits(model_timeout=0.2))
         wire.replies = [Reply(steps)]
         failure = await failing(providers.model(definition(wire.base_url)))
-        assert (failure.code, failure.transient) == (event_pb2.ERROR_CODE_MODEL_TIMEOUT, True)
+        assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_TIMEOUT, True)
         await wire.requests[0].wait_hung_up()
         await providers.close()
 

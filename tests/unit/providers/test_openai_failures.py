@@ -2,7 +2,7 @@
 
 import pytest
 
-from managedagents.v1 import event_pb2
+from managedagents.v1 import status_event_pb2
 from managedagents_server.providers import Providers
 from managedagents_server.providers.base import (
     Delta,
@@ -55,7 +55,7 @@ class TestBrokenStream:
     ) -> None:
         wire.replies = [Reply(steps)]
         failure = await failing(model)
-        assert failure.code == event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM
+        assert failure.code == status_event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM
         assert (failure.transient, failure.content_rejected) == (True, False)
         assert len(wire.requests) == 1
 
@@ -69,7 +69,7 @@ class TestBrokenStream:
     async def test_an_error_in_mid_stream_means_what_it_says(self, wire: OpenAIWire, model: Model) -> None:
         wire.replies = [Reply((*text("a"), sse({"error": {"message": "slow down", "code": "rate_limit_exceeded"}})))]
         failure = await failing(model)
-        assert (failure.code, failure.transient) == (event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, True)
+        assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, True)
 
     async def test_a_fault_of_the_listener_is_not_blamed_on_the_provider(self, wire: OpenAIWire, model: Model) -> None:
         def fails(delta: Delta) -> None:
@@ -83,26 +83,31 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("reply", "code", "transient", "rejected"),
         [
-            (refuse(400), event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
-            (refuse(422), event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
-            (refuse(401), event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
-            (refuse(403), event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
-            (refuse(402), event_pb2.ERROR_CODE_MODEL_QUOTA, False, False),
-            (refuse(429, code="insufficient_quota"), event_pb2.ERROR_CODE_MODEL_QUOTA, False, False),
-            (refuse(404), event_pb2.ERROR_CODE_MODEL_NOT_FOUND, False, False),
-            (refuse(307, location="http://127.0.0.1:1/"), event_pb2.ERROR_CODE_MODEL_NOT_FOUND, False, False),
-            (refuse(405), event_pb2.ERROR_CODE_MODEL_REJECTED, False, False),
-            (refuse(408), event_pb2.ERROR_CODE_MODEL_TIMEOUT, True, False),
-            (refuse(409), event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-            (refuse(425), event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-            (refuse(500), event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-            (refuse(503), event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-            (refuse(529), event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-            (refuse(413), event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, False, True),
-            (refuse(400, code="context_length_exceeded"), event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, False, True),
+            (refuse(400), status_event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
+            (refuse(422), status_event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
+            (refuse(401), status_event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
+            (refuse(403), status_event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
+            (refuse(402), status_event_pb2.ERROR_CODE_MODEL_QUOTA, False, False),
+            (refuse(429, code="insufficient_quota"), status_event_pb2.ERROR_CODE_MODEL_QUOTA, False, False),
+            (refuse(404), status_event_pb2.ERROR_CODE_MODEL_NOT_FOUND, False, False),
+            (refuse(307, location="http://127.0.0.1:1/"), status_event_pb2.ERROR_CODE_MODEL_NOT_FOUND, False, False),
+            (refuse(405), status_event_pb2.ERROR_CODE_MODEL_REJECTED, False, False),
+            (refuse(408), status_event_pb2.ERROR_CODE_MODEL_TIMEOUT, True, False),
+            (refuse(409), status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+            (refuse(425), status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+            (refuse(500), status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+            (refuse(503), status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+            (refuse(529), status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+            (refuse(413), status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, False, True),
+            (
+                refuse(400, code="context_length_exceeded"),
+                status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG,
+                False,
+                True,
+            ),
             (
                 refuse(400, kind="exceed_context_size_error", code=400),
-                event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG,
+                status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG,
                 False,
                 True,
             ),
@@ -113,7 +118,7 @@ class TestRefused:
         wire: OpenAIWire,
         model: Model,
         reply: Reply,
-        code: event_pb2.ErrorCode.ValueType,
+        code: status_event_pb2.ErrorCode.ValueType,
         transient: bool,
         rejected: bool,
     ) -> None:
@@ -125,21 +130,21 @@ class TestRefused:
     async def test_retry_after_is_passed_on(self, wire: OpenAIWire, model: Model) -> None:
         wire.replies = [refuse(429, "slow down", retry_after="7")]
         failure = await failing(model)
-        assert (failure.code, failure.retry_after) == (event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, 7.0)
+        assert (failure.code, failure.retry_after) == (status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, 7.0)
         assert failure.message == "HTTP 429: slow down"
 
     async def test_a_server_that_is_not_there_is_a_connection_failure(self, providers: Providers) -> None:
         async with OpenAIWire() as gone:
             model = providers.model(definition(gone.base_url))
         failure = await failing(model)
-        assert (failure.code, failure.transient) == (event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
+        assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
 
     async def test_a_connection_cut_before_the_answer_is_a_connection_failure(
         self, wire: OpenAIWire, model: Model
     ) -> None:
         wire.replies = [Reply((Cut(),))]
         failure = await failing(model)
-        assert (failure.code, failure.transient) == (event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
+        assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
 
     async def test_the_key_is_never_in_a_message(self, wire: OpenAIWire, providers: Providers) -> None:
         wire.replies = [refuse(401, "no such key: sk-secret-17")]

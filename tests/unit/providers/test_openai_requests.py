@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from managedagents.v1 import agent_pb2, content_pb2, event_pb2
+from managedagents.v1 import agent_pb2, content_pb2, status_event_pb2
 from managedagents_server.providers import Providers
 from managedagents_server.providers.base import (
     Answer,
@@ -214,7 +214,7 @@ class TestFiles:
     ) -> None:
         with pytest.raises(ModelFailure) as caught:
             await ask(model, self.content(media_type, data))
-        assert caught.value.code == event_pb2.ERROR_CODE_MODEL_REJECTED
+        assert caught.value.code == status_event_pb2.ERROR_CODE_MODEL_REJECTED
         assert (caught.value.transient, caught.value.content_rejected) == (False, True)
         assert wire.requests == []
 

@@ -7,7 +7,7 @@ from subprocess import run
 import pytest
 from google.protobuf import json_format
 
-from managedagents.v1 import event_pb2, model_pb2, scripted_pb2
+from managedagents.v1 import model_pb2, scripted_pb2, status_event_pb2
 from managedagents_server.providers.base import (
     Answer,
     Delta,
@@ -68,10 +68,10 @@ async def test_the_same_position_gets_the_same_answer_again() -> None:
 
 async def test_an_error_is_used_up_after_its_times() -> None:
     flaky = model({"error": {"code": 503, "times": 2}}, {"text": "one"}, {"error": {"code": 429}}, {"text": "two"})
-    assert (await failing(flaky, 0)).code == event_pb2.ERROR_CODE_MODEL_UNAVAILABLE
-    assert (await failing(flaky, 1)).code == event_pb2.ERROR_CODE_MODEL_UNAVAILABLE
+    assert (await failing(flaky, 0)).code == status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE
+    assert (await failing(flaky, 1)).code == status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE
     assert (await ask(flaky, 2)).parts == (Text("one"),)
-    assert (await failing(flaky, 3)).code == event_pb2.ERROR_CODE_MODEL_RATE_LIMITED
+    assert (await failing(flaky, 3)).code == status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED
     assert (await ask(flaky, 4)).parts == (Text("two"),)
 
 
@@ -83,25 +83,25 @@ async def test_an_error_that_is_last_repeats() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "transient", "rejected"),
     [
-        (0, event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM, True, False),
-        (400, event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
-        (401, event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
-        (402, event_pb2.ERROR_CODE_MODEL_QUOTA, False, False),
-        (403, event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
-        (404, event_pb2.ERROR_CODE_MODEL_NOT_FOUND, False, False),
-        (408, event_pb2.ERROR_CODE_MODEL_TIMEOUT, True, False),
-        (409, event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-        (413, event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, False, True),
-        (418, event_pb2.ERROR_CODE_MODEL_REJECTED, False, False),
-        (422, event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
-        (425, event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-        (429, event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, True, False),
-        (500, event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
-        (529, event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+        (0, status_event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM, True, False),
+        (400, status_event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
+        (401, status_event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
+        (402, status_event_pb2.ERROR_CODE_MODEL_QUOTA, False, False),
+        (403, status_event_pb2.ERROR_CODE_MODEL_AUTHENTICATION, False, False),
+        (404, status_event_pb2.ERROR_CODE_MODEL_NOT_FOUND, False, False),
+        (408, status_event_pb2.ERROR_CODE_MODEL_TIMEOUT, True, False),
+        (409, status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+        (413, status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, False, True),
+        (418, status_event_pb2.ERROR_CODE_MODEL_REJECTED, False, False),
+        (422, status_event_pb2.ERROR_CODE_MODEL_REJECTED, False, True),
+        (425, status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+        (429, status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, True, False),
+        (500, status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
+        (529, status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, True, False),
     ],
 )
 async def test_an_error_means_what_its_http_status_means(
-    status: int, code: event_pb2.ErrorCode.ValueType, transient: bool, rejected: bool
+    status: int, code: status_event_pb2.ErrorCode.ValueType, transient: bool, rejected: bool
 ) -> None:
     failure = await failing(model({"error": {"code": status, "retryAfter": "1.5s"}}))
     assert (failure.code, failure.transient, failure.content_rejected) == (code, transient, rejected)

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from managedagents.v1 import agent_pb2, content_pb2, event_pb2, service_pb2, session_pb2
+from managedagents.v1 import agent_pb2, content_pb2, service_pb2, session_pb2, user_event_pb2
 from managedagents_server.rpc.decode import decoder
 from managedagents_server.rpc.wire import find_bad_text
 from managedagents_server.words.errors import InvalidRequest, MalformedRequest
@@ -23,9 +23,9 @@ def spoiled(request: Message) -> bytes:
     return raw.replace(MARK.encode(), b"@t\xffxt@")
 
 
-def message(*texts: str) -> event_pb2.UserEvent:
+def message(*texts: str) -> user_event_pb2.UserEvent:
     blocks = [content_pb2.Content(text=content_pb2.TextContent(text=text)) for text in texts]
-    return event_pb2.UserEvent(user_message=event_pb2.UserMessage(content=blocks))
+    return user_event_pb2.UserEvent(user_message=user_event_pb2.UserMessage(content=blocks))
 
 
 mode = agent_pb2.PermissionMode.ValueType
@@ -100,7 +100,7 @@ def test_a_string_that_is_no_utf8_is_named(descriptor: Descriptor, request_: Mes
 
 def test_bytes_need_not_be_text() -> None:
     image = content_pb2.Content(image=content_pb2.ImageContent(data=b"\xff\xfe", media_type="image/png"))
-    event = event_pb2.UserEvent(user_message=event_pb2.UserMessage(content=[image]))
+    event = user_event_pb2.UserEvent(user_message=user_event_pb2.UserMessage(content=[image]))
     request = service_pb2.SendEventRequest(event=event)
     assert decoder(SEND)(request.SerializeToString()) == request
     assert find_bad_text(request.SerializeToString(), SEND) is None
@@ -145,9 +145,9 @@ def test_looking_for_the_string_ends_where_the_bytes_were_made_to_keep_us_busy()
         (
             SEND,
             service_pb2.SendEventRequest(
-                event=event_pb2.UserEvent(
-                    user_tool_confirmation=event_pb2.UserToolConfirmation(
-                        decision=event_pb2.ToolConfirmation.ValueType(9)
+                event=user_event_pb2.UserEvent(
+                    user_tool_confirmation=user_event_pb2.UserToolConfirmation(
+                        decision=user_event_pb2.ToolConfirmation.ValueType(9)
                     )
                 )
             ),

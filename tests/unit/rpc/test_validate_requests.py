@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from managedagents.v1 import event_pb2, service_pb2
+from managedagents.v1 import service_pb2, user_event_pb2
 from managedagents_server.rpc import validate
 from managedagents_server.words.limits import Limits
 from support.refused import exceeded, fields_of_refusal, unbuilt
@@ -15,8 +15,8 @@ from support.refused import exceeded, fields_of_refusal, unbuilt
 TEXT: dict[str, object] = {"text": {"text": "hi"}}
 
 
-def event(**fields: object) -> event_pb2.UserEvent:
-    return json_format.ParseDict(fields, event_pb2.UserEvent())
+def event(**fields: object) -> user_event_pb2.UserEvent:
+    return json_format.ParseDict(fields, user_event_pb2.UserEvent())
 
 
 def send(**fields: object) -> service_pb2.SendEventRequest:

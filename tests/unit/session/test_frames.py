@@ -2,7 +2,7 @@
 
 import pytest
 
-from managedagents.v1 import event_pb2, stream_pb2
+from managedagents.v1 import agent_event_pb2, stream_pb2
 from managedagents_server.session import events
 from managedagents_server.session.frames import Event, from_frame, from_row, kind_of, to_row, varint
 from managedagents_server.words.errors import EventUnreadable
@@ -13,7 +13,7 @@ SIZES = [0, 1, 100, 127, 128, 129, 16_382, 16_383, 16_384, 16_385, 2_097_151, 2_
 
 def of_size(size: int) -> Event:
     """An event of so many bytes, as near as it can be made."""
-    event = Event(seq=1, turn=1, agent_message=event_pb2.AgentMessage(content=[events.text("")]))
+    event = Event(seq=1, turn=1, agent_message=agent_event_pb2.AgentMessage(content=[events.text("")]))
     while event.ByteSize() < size:
         event.agent_message.content[0].text.text += "x" * max(1, size - event.ByteSize() - 12)
     return event
@@ -40,7 +40,7 @@ def test_a_varint_is_what_protobuf_makes_of_the_number(number: int) -> None:
 
 
 def test_a_row_says_beside_the_frame_what_filters_and_people_need() -> None:
-    event = Event(seq=7, turn=5, agent_custom_tool_use=event_pb2.AgentCustomToolUse(name="a"))
+    event = Event(seq=7, turn=5, agent_custom_tool_use=agent_event_pb2.AgentCustomToolUse(name="a"))
     row = to_row(event, 1234, 6)
     assert (row.seq, row.kind, row.create_time, row.turn, row.group) == (7, "agent.custom_tool_use", 1234, 5, 6)
 

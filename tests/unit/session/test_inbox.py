@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import session_pb2, user_event_pb2
 from managedagents_server.session import inbox
 from managedagents_server.session.frames import kind_of
 from managedagents_server.session.state import OpenUse, State
@@ -22,7 +22,7 @@ def parked(**more: Any) -> State:
     return State(state=2, turn=1, uses={"use_3_x": use}, **more)
 
 
-def refused(state: State, event: event_pb2.UserEvent) -> str:
+def refused(state: State, event: user_event_pb2.UserEvent) -> str:
     """Which limit says no, or ROOM."""
     fault = inbox.refusal(state, event, SMALL)
     if fault is None:
@@ -34,7 +34,7 @@ def refused(state: State, event: event_pb2.UserEvent) -> str:
 
 @pytest.mark.parametrize("event", [message("hi"), result("use_3_x"), interrupt(), interrupt(drop_queued=True)])
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "ARCHIVED"])
-def test_a_terminal_session_takes_nothing_and_says_which_it_is(event: event_pb2.UserEvent, status: str) -> None:
+def test_a_terminal_session_takes_nothing_and_says_which_it_is(event: user_event_pb2.UserEvent, status: str) -> None:
     state = parked()
     state.state = session_pb2.SessionStatus.Value(f"SESSION_STATUS_{status}")
     fault = inbox.refusal(state, event, SMALL)
@@ -73,7 +73,7 @@ def test_an_answer_to_a_use_that_is_not_open_is_refused_by_name(use: str) -> Non
     ],
 )
 def test_limits_refuse_messages_first_and_answers_and_interrupts_last(
-    state: State, event: event_pb2.UserEvent, limit: str
+    state: State, event: user_event_pb2.UserEvent, limit: str
 ) -> None:
     assert refused(state, event) == limit
 
@@ -91,7 +91,7 @@ def test_only_a_full_queue_is_worth_waiting_for(state: State, waiting_helps: boo
 Told = list[tuple[str, int]]
 
 
-def logged(story: Story, event: event_pb2.UserEvent) -> Told:
+def logged(story: Story, event: user_event_pb2.UserEvent) -> Told:
     return [(kind_of(added), added.turn) for added in inbox.logged(story.state, event)]
 
 
@@ -131,7 +131,7 @@ def in_requires_action_for_one(story: Story) -> None:
     ],
 )
 def test_an_event_is_logged_in_the_turn_that_it_belongs_to(
-    tell: Callable[[Story], None], event: event_pb2.UserEvent, gets: Told
+    tell: Callable[[Story], None], event: user_event_pb2.UserEvent, gets: Told
 ) -> None:
     story = Story()
     tell(story)

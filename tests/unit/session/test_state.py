@@ -8,7 +8,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from managedagents.v1 import content_pb2, event_pb2, model_pb2, session_pb2
+from managedagents.v1 import (
+    agent_event_pb2,
+    content_pb2,
+    event_pb2,
+    model_pb2,
+    session_pb2,
+    status_event_pb2,
+    user_event_pb2,
+)
 from managedagents_server.session.fold import apply
 from managedagents_server.session.state import FOLD, State
 from support.judge import Judge
@@ -28,12 +36,12 @@ def stamp(wall: int) -> Timestamp:
     return timestamp
 
 
-def idle(turn: int, reason: event_pb2.StopReason) -> Event:
-    return Event(turn=turn, status_idle=event_pb2.StatusIdle(stop_reason=reason))
+def idle(turn: int, reason: status_event_pb2.StopReason) -> Event:
+    return Event(turn=turn, status_idle=status_event_pb2.StatusIdle(stop_reason=reason))
 
 
 def waits_for(turn: int, uses: Sequence[str]) -> Event:
-    return idle(turn, event_pb2.StopReason(requires_action=event_pb2.RequiresAction(ids=uses)))
+    return idle(turn, status_event_pb2.StopReason(requires_action=status_event_pb2.RequiresAction(ids=uses)))
 
 
 class Imagined:
@@ -64,15 +72,15 @@ class Imagined:
             return self.ends_interrupted(self.interrupt)
         match rng.randrange(12):
             case 0 | 1:
-                return [Event(user_message=event_pb2.UserMessage(content=[content_pb2.Content()]))]
+                return [Event(user_message=user_event_pb2.UserMessage(content=[content_pb2.Content()]))]
             case 2 if self.interrupt is None:
-                drop = event_pb2.UserInterrupt(drop_queued=rng.random() < 0.5)
+                drop = user_event_pb2.UserInterrupt(drop_queued=rng.random() < 0.5)
                 self.interrupt = Event(turn=judge.turn, user_interrupt=drop)
                 return [self.interrupt]
             case 3:
                 return [self.pauses()]
             case 4 if rng.random() < 0.1:
-                return [Event(status_archived=event_pb2.StatusArchived())]
+                return [Event(status_archived=status_event_pb2.StatusArchived())]
         if self.interrupt is not None:
             return []
         if judge.uses:
@@ -83,18 +91,21 @@ class Imagined:
         self.interrupt = None
         below = interrupt.seq if interrupt.user_interrupt.drop_queued else 0
         dropped = [seq for seq in self.judge.queue if seq < below]
-        interrupted = event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
+        interrupted = agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
         closings = [
-            Event(turn=interrupt.turn, agent_tool_result=event_pb2.AgentToolResult(tool_use_id=use, cause=interrupted))
+            Event(
+                turn=interrupt.turn,
+                agent_tool_result=agent_event_pb2.AgentToolResult(tool_use_id=use, cause=interrupted),
+            )
             for use in self.judge.uses
         ]
-        reason = event_pb2.StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=dropped))
+        reason = status_event_pb2.StopReason(interrupted=status_event_pb2.Interrupted(dropped_seqs=dropped))
         return [*closings, idle(interrupt.turn, reason)]
 
     def pauses(self) -> Event:
         if not self.judge.paused:
-            return Event(status_paused=event_pb2.StatusPaused())
-        event = Event(status_resumed=event_pb2.StatusResumed())
+            return Event(status_paused=status_event_pb2.StatusPaused())
+        event = Event(status_resumed=status_event_pb2.StatusResumed())
         event.status_resumed.paused_for.FromNanoseconds(self.rng.randrange(SECOND))
         return event
 
@@ -102,11 +113,11 @@ class Imagined:
         judge, turn = self.judge, self.judge.turn
         late = judge.state == session_pb2.SESSION_STATUS_IDLE
         if not late and not judge.paused and self.rng.random() < 0.3:
-            waits = event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS
-            error = event_pb2.ErrorEvent(code=event_pb2.ERROR_CODE_TOOL_TIMEOUT, next=waits)
+            waits = status_event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS
+            error = status_event_pb2.ErrorEvent(code=status_event_pb2.ERROR_CODE_TOOL_TIMEOUT, next=waits)
             return [Event(turn=turn, error=error), waits_for(turn, judge.uses)]
         use = self.rng.choice(judge.uses)
-        given = Event(turn=turn, user_custom_tool_result=event_pb2.UserCustomToolResult(custom_tool_use_id=use))
+        given = Event(turn=turn, user_custom_tool_result=user_event_pb2.UserCustomToolResult(custom_tool_use_id=use))
         remaining = [other for other in judge.uses if other != use]
         return [given, waits_for(turn, remaining)] if late and remaining else [given]
 
@@ -117,27 +128,27 @@ class Imagined:
         if judge.paused or not (judge.turn or judge.queue):
             return []
         turn = judge.turn or judge.queue[0]
-        return [Event(turn=turn, status_running=event_pb2.StatusRunning(attempt=judge.failures + 1))]
+        return [Event(turn=turn, status_running=status_event_pb2.StatusRunning(attempt=judge.failures + 1))]
 
     def answers(self) -> list[Event]:
         turn, seq = self.judge.turn, len(self.events) + 1
         usage = model_pb2.Usage(input_tokens=self.rng.randrange(9), output_tokens=self.rng.randrange(9), requests=1)
-        answer = Event(turn=turn, response_id=f"rsp_{seq}", response=event_pb2.ModelResponse(usage=usage))
+        answer = Event(turn=turn, response_id=f"rsp_{seq}", response=agent_event_pb2.ModelResponse(usage=usage))
         match self.rng.randrange(4):
             case 0:
                 answer.agent_message.SetInParent()
-                return [answer, idle(turn, event_pb2.StopReason(end_turn=event_pb2.EndTurn()))]
+                return [answer, idle(turn, status_event_pb2.StopReason(end_turn=status_event_pb2.EndTurn()))]
             case 1:
                 wake_time = stamp(self.now + SECOND)
-                again = event_pb2.StatusRescheduling(attempt=self.judge.failures + 1, wake_time=wake_time)
+                again = status_event_pb2.StatusRescheduling(attempt=self.judge.failures + 1, wake_time=wake_time)
                 return [Event(turn=turn, status_rescheduling=again)]
             case 2:
-                error = event_pb2.ErrorEvent(
-                    code=event_pb2.ERROR_CODE_MODEL_REJECTED, next=event_pb2.ERROR_NEXT_TURN_ENDS
+                error = status_event_pb2.ErrorEvent(
+                    code=status_event_pb2.ERROR_CODE_MODEL_REJECTED, next=status_event_pb2.ERROR_NEXT_TURN_ENDS
                 )
                 return [
                     Event(turn=turn, error=error),
-                    idle(turn, event_pb2.StopReason(error=event_pb2.StoppedByError())),
+                    idle(turn, status_event_pb2.StopReason(error=status_event_pb2.StoppedByError())),
                 ]
         uses = [Event(turn=turn, response_id=answer.response_id) for _ in range(self.rng.randrange(1, 4))]
         uses[0].response.CopyFrom(answer.response)
@@ -185,7 +196,7 @@ def test_usage_is_the_sum_of_what_the_responses_cost(log: list[Event]) -> None:
 
 
 def _failed(event: Event) -> bool:
-    return event.HasField("status_rescheduling") or event.error.code == event_pb2.ERROR_CODE_MODEL_REJECTED
+    return event.HasField("status_rescheduling") or event.error.code == status_event_pb2.ERROR_CODE_MODEL_REJECTED
 
 
 @given(logs)

@@ -14,7 +14,7 @@ from managedagents._events import Message, user_event
 from managedagents._follow import Follow, FollowItem
 from managedagents._run import Confirm, OnEvent, Run, RunResult
 from managedagents._tools import Answers, Tools
-from managedagents.v1 import agent_pb2, event_pb2, service_pb2, service_pb2_grpc, session_pb2
+from managedagents.v1 import agent_pb2, event_pb2, service_pb2, service_pb2_grpc, session_pb2, user_event_pb2
 
 
 class Client:
@@ -79,7 +79,7 @@ class Client:
         agent_id: str,
         *,
         message: Message | None = None,
-        initial: Sequence[event_pb2.UserEvent] = (),
+        initial: Sequence[user_event_pb2.UserEvent] = (),
         version: int | None = None,
         overrides: session_pb2.SessionOverrides | None = None,
         environment: session_pb2.EnvironmentConfig | None = None,

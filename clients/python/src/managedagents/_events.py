@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from managedagents.v1 import content_pb2, event_pb2
+from managedagents.v1 import content_pb2, event_pb2, status_event_pb2, user_event_pb2
 
-Message = str | content_pb2.Content | Sequence[content_pb2.Content] | event_pb2.UserEvent
+Message = str | content_pb2.Content | Sequence[content_pb2.Content] | user_event_pb2.UserEvent
 """What can be said to a session: a text, content blocks, or a whole user event."""
 
 
@@ -13,11 +13,11 @@ def text(words: str) -> content_pb2.Content:
     return content_pb2.Content(text=content_pb2.TextContent(text=words))
 
 
-def user_event(said: Message) -> event_pb2.UserEvent:
+def user_event(said: Message) -> user_event_pb2.UserEvent:
     """The user event that says it: a `user.message`, or the event itself."""
-    if isinstance(said, event_pb2.UserEvent):
+    if isinstance(said, user_event_pb2.UserEvent):
         return said
-    return event_pb2.UserEvent(user_message=event_pb2.UserMessage(content=_blocks(said)))
+    return user_event_pb2.UserEvent(user_message=user_event_pb2.UserMessage(content=_blocks(said)))
 
 
 def _blocks(said: str | content_pb2.Content | Sequence[content_pb2.Content]) -> Iterable[content_pb2.Content]:
@@ -26,7 +26,7 @@ def _blocks(said: str | content_pb2.Content | Sequence[content_pb2.Content]) -> 
     return [said] if isinstance(said, content_pb2.Content) else said
 
 
-def kind_of(event: event_pb2.SessionEvent | event_pb2.UserEvent) -> str:
+def kind_of(event: event_pb2.SessionEvent | user_event_pb2.UserEvent) -> str:
     """The event's kind, say `agent.message`. Empty: one that this version of the client does not know."""
     if isinstance(event, event_pb2.SessionEvent):
         field: str | None = event.WhichOneof("payload")
@@ -40,6 +40,6 @@ def text_of(content: Iterable[content_pb2.Content]) -> str:
     return "".join(block.text.text for block in content if block.HasField("text"))
 
 
-def stop_reason_of(idle: event_pb2.StatusIdle) -> str:
+def stop_reason_of(idle: status_event_pb2.StatusIdle) -> str:
     """Why the session went idle, say `end_turn`. Empty: a reason that this version of the client does not know."""
     return idle.stop_reason.WhichOneof("reason") or ""

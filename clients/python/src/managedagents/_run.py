@@ -14,7 +14,7 @@ from managedagents._events import stop_reason_of, text, text_of
 from managedagents._follow import Follow
 from managedagents._tools import Answers, Tools, call
 from managedagents._uses import ToolUse, confirmation_event, result_event, use_of, use_that_waits
-from managedagents.v1 import event_pb2, model_pb2, stream_pb2
+from managedagents.v1 import event_pb2, model_pb2, status_event_pb2, stream_pb2, user_event_pb2
 
 if TYPE_CHECKING:
     from managedagents._client import Client
@@ -51,7 +51,7 @@ class RunResult:
     """The events of the turn, in order of seq."""
     usage: model_pb2.Usage = field(default_factory=model_pb2.Usage)
     """What the turn cost. Zero where it did not end with status.idle."""
-    error: event_pb2.ErrorEvent | None = None
+    error: status_event_pb2.ErrorEvent | None = None
     """The last error of the turn. None: there was none."""
     waits_for: tuple[str, ...] = ()
     """With requires_action, the ids of the tool uses that the turn waits for."""
@@ -149,7 +149,7 @@ class Run:
         if event.HasField("user_tool_confirmation"):
             decided = event.user_tool_confirmation
             use = self._to_confirm.pop(decided.tool_use_id, None)
-            if use is not None and use.at_client and decided.decision == event_pb2.TOOL_CONFIRMATION_ALLOW:
+            if use is not None and use.at_client and decided.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW:
                 self._begin(use, group)
         elif event.HasField("agent_tool_result"):
             task = self._at_work.get(event.agent_tool_result.tool_use_id)
@@ -188,7 +188,7 @@ class Run:
             return not self._is_outcome
         return False
 
-    def _is_over_at(self, idle: event_pb2.StatusIdle, *, ours: bool) -> bool:
+    def _is_over_at(self, idle: status_event_pb2.StatusIdle, *, ours: bool) -> bool:
         result, reason = self._result, idle.stop_reason
         if result.seq in reason.interrupted.dropped_seqs:
             result.stop_reason = "dropped"
@@ -221,7 +221,7 @@ class Run:
             await self._send(result_event(use, (told,), is_error=True))
         self._answers.sent(self._session_id, use.id)
 
-    async def _send(self, event: event_pb2.UserEvent) -> None:
+    async def _send(self, event: user_event_pb2.UserEvent) -> None:
         try:
             await self._client.send(self._session_id, event)
         except ManagedAgentsError as error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from managedagents.v1 import content_pb2, event_pb2, session_pb2
+from managedagents.v1 import agent_event_pb2, content_pb2, event_pb2, session_pb2, user_event_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def use_of(event: event_pb2.SessionEvent) -> ToolUse | None:
         return ToolUse(custom.custom_tool_use_id, custom.name, custom.input_json, "custom", False, True)
     if event.HasField("agent_tool_use"):
         own = event.agent_tool_use
-        at_client = own.runs_at_client and own.permission != event_pb2.PERMISSION_DECISION_DENY
+        at_client = own.runs_at_client and own.permission != agent_event_pb2.PERMISSION_DECISION_DENY
         return ToolUse(own.tool_use_id, own.name, own.input_json, "built-in", _asks(own), at_client)
     if event.HasField("agent_mcp_tool_use"):
         mcp = event.agent_mcp_tool_use
@@ -45,25 +45,27 @@ def use_that_waits(action: session_pb2.PendingAction) -> ToolUse:
     )
 
 
-def result_event(use: ToolUse, content: tuple[content_pb2.Content, ...], is_error: bool = False) -> event_pb2.UserEvent:
+def result_event(
+    use: ToolUse, content: tuple[content_pb2.Content, ...], is_error: bool = False
+) -> user_event_pb2.UserEvent:
     """The event that answers the use with its result."""
     if use.kind == "custom":
-        custom = event_pb2.UserCustomToolResult(custom_tool_use_id=use.id, content=content, is_error=is_error)
-        return event_pb2.UserEvent(user_custom_tool_result=custom)
-    result = event_pb2.UserToolResult(tool_use_id=use.id, content=content, is_error=is_error)
-    return event_pb2.UserEvent(user_tool_result=result)
+        custom = user_event_pb2.UserCustomToolResult(custom_tool_use_id=use.id, content=content, is_error=is_error)
+        return user_event_pb2.UserEvent(user_custom_tool_result=custom)
+    result = user_event_pb2.UserToolResult(tool_use_id=use.id, content=content, is_error=is_error)
+    return user_event_pb2.UserEvent(user_tool_result=result)
 
 
-def confirmation_event(use_id: str, decision: bool | str) -> event_pb2.UserEvent:
+def confirmation_event(use_id: str, decision: bool | str) -> user_event_pb2.UserEvent:
     """The event that allows the use, or denies it: False, or a text that the model is told."""
     allow = decision is True
-    confirmation = event_pb2.UserToolConfirmation(
+    confirmation = user_event_pb2.UserToolConfirmation(
         tool_use_id=use_id,
-        decision=event_pb2.TOOL_CONFIRMATION_ALLOW if allow else event_pb2.TOOL_CONFIRMATION_DENY,
+        decision=user_event_pb2.TOOL_CONFIRMATION_ALLOW if allow else user_event_pb2.TOOL_CONFIRMATION_DENY,
         deny_message=decision if isinstance(decision, str) else "",
     )
-    return event_pb2.UserEvent(user_tool_confirmation=confirmation)
+    return user_event_pb2.UserEvent(user_tool_confirmation=confirmation)
 
 
-def _asks(use: event_pb2.AgentToolUse | event_pb2.AgentMcpToolUse) -> bool:
-    return use.permission == event_pb2.PERMISSION_DECISION_ASK
+def _asks(use: agent_event_pb2.AgentToolUse | agent_event_pb2.AgentMcpToolUse) -> bool:
+    return use.permission == agent_event_pb2.PERMISSION_DECISION_ASK

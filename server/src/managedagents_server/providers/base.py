@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from managedagents.v1 import agent_pb2, content_pb2, event_pb2, model_pb2
+from managedagents.v1 import agent_pb2, content_pb2, event_pb2, model_pb2, status_event_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class ModelFailure(Exception):
 
     def __init__(
         self,
-        code: event_pb2.ErrorCode.ValueType,
+        code: status_event_pb2.ErrorCode.ValueType,
         message: str,
         *,
         transient: bool,

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from managedagents.v1 import event_pb2
+from managedagents.v1 import status_event_pb2
 from managedagents_server.providers.base import ModelFailure
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    code: event_pb2.ErrorCode.ValueType
+    code: status_event_pb2.ErrorCode.ValueType
     transient: bool = False
     content_rejected: bool = False
 
@@ -22,18 +22,18 @@ class Meaning:
         )
 
 
-UNREACHABLE = Meaning(event_pb2.ERROR_CODE_MODEL_CONNECTION, transient=True)
-TIMEOUT = Meaning(event_pb2.ERROR_CODE_MODEL_TIMEOUT, transient=True)
-BROKEN_STREAM = Meaning(event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM, transient=True)
-RATE_LIMITED = Meaning(event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, transient=True)
-UNAVAILABLE = Meaning(event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, transient=True)
-AUTHENTICATION = Meaning(event_pb2.ERROR_CODE_MODEL_AUTHENTICATION)
-QUOTA = Meaning(event_pb2.ERROR_CODE_MODEL_QUOTA)
-NOT_FOUND = Meaning(event_pb2.ERROR_CODE_MODEL_NOT_FOUND)
-REFUSED = Meaning(event_pb2.ERROR_CODE_MODEL_REJECTED)
+UNREACHABLE = Meaning(status_event_pb2.ERROR_CODE_MODEL_CONNECTION, transient=True)
+TIMEOUT = Meaning(status_event_pb2.ERROR_CODE_MODEL_TIMEOUT, transient=True)
+BROKEN_STREAM = Meaning(status_event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM, transient=True)
+RATE_LIMITED = Meaning(status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, transient=True)
+UNAVAILABLE = Meaning(status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE, transient=True)
+AUTHENTICATION = Meaning(status_event_pb2.ERROR_CODE_MODEL_AUTHENTICATION)
+QUOTA = Meaning(status_event_pb2.ERROR_CODE_MODEL_QUOTA)
+NOT_FOUND = Meaning(status_event_pb2.ERROR_CODE_MODEL_NOT_FOUND)
+REFUSED = Meaning(status_event_pb2.ERROR_CODE_MODEL_REJECTED)
 """Refused for a reason that is not known to lie in the conversation."""
-CONTENT_REJECTED = Meaning(event_pb2.ERROR_CODE_MODEL_REJECTED, content_rejected=True)
-CONTEXT_TOO_LONG = Meaning(event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, content_rejected=True)
+CONTENT_REJECTED = Meaning(status_event_pb2.ERROR_CODE_MODEL_REJECTED, content_rejected=True)
+CONTEXT_TOO_LONG = Meaning(status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, content_rejected=True)
 
 _BY_STATUS = {
     400: CONTENT_REJECTED,

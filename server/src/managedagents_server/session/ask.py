@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from managedagents.v1 import event_pb2
+from managedagents.v1 import status_event_pb2
 from managedagents_server.providers.base import Answer, Delta, Model, ModelFailure, ModelRequest, ToolSpec, Verbatim
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
@@ -120,25 +120,25 @@ def _append_answer(
 
 def _too_much(
     session: Session, around: Around, produced: list[Event], answer: Answer
-) -> tuple[event_pb2.ErrorCode.ValueType, str] | None:
+) -> tuple[status_event_pb2.ErrorCode.ValueType, str] | None:
     """Why the log does not take what the response produced."""
     limits, state = around.limits, session.state
     size = sum(event.ByteSize() for event in produced) + len(answer.verbatim or b"")
     if size > limits.response_bytes or any(event.ByteSize() > limits.event_bytes for event in produced):
-        return event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE, f"the model's answer is too large ({size} bytes)"
+        return status_event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE, f"the model's answer is too large ({size} bytes)"
     if (
         state.head + len(produced) > limits.session_events - limits.reserve_events
         or state.log_bytes + size > limits.session_bytes - limits.reserve_bytes
     ):
-        return event_pb2.ERROR_CODE_LOG_FULL, "the session's log has reached its limit; start a new session"
+        return status_event_pb2.ERROR_CODE_LOG_FULL, "the session's log has reached its limit; start a new session"
     return None
 
 
-def _ended_by(session: Session, why: tuple[event_pb2.ErrorCode.ValueType, str]) -> list[Event]:
+def _ended_by(session: Session, why: tuple[status_event_pb2.ErrorCode.ValueType, str]) -> list[Event]:
     state = session.state
-    reason = event_pb2.StopReason(error=event_pb2.StoppedByError())
+    reason = status_event_pb2.StopReason(error=status_event_pb2.StoppedByError())
     return [
-        events.error(state.turn, *why, event_pb2.ERROR_NEXT_TURN_ENDS),
+        events.error(state.turn, *why, status_event_pb2.ERROR_NEXT_TURN_ENDS),
         events.idle(state.turn, reason, state.turn_spent.message()),
     ]
 
@@ -149,15 +149,15 @@ def _failed(session: Session, around: Around, failure: ModelFailure, attempt: in
         delay = _delay(attempt, failure.retry_after, limits.retry_first, limits.retry_most)
         return [events.rescheduling(state.turn, failure, attempt, delay, around.clock.wall())]
     if failure.transient:
-        reason = event_pb2.StopReason(retries_exhausted=event_pb2.RetriesExhausted())
+        reason = status_event_pb2.StopReason(retries_exhausted=status_event_pb2.RetriesExhausted())
     else:
-        reason = event_pb2.StopReason(error=event_pb2.StoppedByError())
+        reason = status_event_pb2.StopReason(error=status_event_pb2.StoppedByError())
     return [
         events.error(
             state.turn,
             failure.code,
             failure.message,
-            event_pb2.ERROR_NEXT_TURN_ENDS,
+            status_event_pb2.ERROR_NEXT_TURN_ENDS,
             turn_excluded=failure.content_rejected,
         ),
         events.idle(state.turn, reason, state.turn_spent.message()),

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from managedagents.v1 import event_pb2, session_pb2
 from managedagents.v1 import service_pb2 as pb
+from managedagents.v1 import session_pb2, status_event_pb2, user_event_pb2
 from managedagents_server.log import LogConflict, NewSession, SessionFields
 from managedagents_server.session import inbox, views
 from managedagents_server.session.around import Around
@@ -83,7 +83,7 @@ class Changes:
         return pb.SendEventResponse(seq=seq)
 
     async def interrupt(self, request: pb.InterruptRequest, key: RequestKey | None) -> pb.InterruptResponse:
-        event = event_pb2.UserEvent(user_interrupt=event_pb2.UserInterrupt(drop_queued=request.drop_queued))
+        event = user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt(drop_queued=request.drop_queued))
 
         def answer(seq: int, state: State) -> pb.InterruptResponse:
             return pb.InterruptResponse(seq=seq, status=views.status(state.status))
@@ -94,7 +94,7 @@ class Changes:
     async def _send(
         self,
         session_id: str,
-        event: event_pb2.UserEvent,
+        event: user_event_pb2.UserEvent,
         key: RequestKey | None,
         answer: Callable[[int, State], R],
     ) -> tuple[int, R]:
@@ -123,7 +123,7 @@ class Changes:
     async def pause(self, request: pb.PauseRequest, key: RequestKey | None) -> pb.PauseResponse:
         def decide(state: State) -> list[Event] | int:
             _must_take(state, self._around.limits)
-            return state.paused_seq or [Event(status_paused=event_pb2.StatusPaused())]
+            return state.paused_seq or [Event(status_paused=status_event_pb2.StatusPaused())]
 
         def answer(seq: int, _: State) -> pb.PauseResponse:
             return pb.PauseResponse(seq=seq, status=session_pb2.SESSION_STATUS_PAUSED)
@@ -135,7 +135,7 @@ class Changes:
             _must_take(state, self._around.limits)
             if not state.paused_seq:
                 return state.resumed_seq
-            event = Event(status_resumed=event_pb2.StatusResumed())
+            event = Event(status_resumed=status_event_pb2.StatusResumed())
             # Wall time may have been set back meanwhile.
             paused_for = max(0, self._around.clock.wall() - state.paused_time)
             event.status_resumed.paused_for.FromNanoseconds(paused_for)
@@ -151,7 +151,7 @@ class Changes:
             dead = inbox.must_live(state)
             if dead is not None:
                 raise dead
-            return [Event(status_archived=event_pb2.StatusArchived())]
+            return [Event(status_archived=status_event_pb2.StatusArchived())]
 
         def answer(seq: int, _: State) -> pb.ArchiveResponse:
             return pb.ArchiveResponse(seq=seq)

@@ -6,7 +6,7 @@ when it changes.
 
 from collections.abc import Iterable
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import event_pb2, session_pb2, status_event_pb2
 from managedagents_server.session.frames import from_frame
 from managedagents_server.session.state import OpenUse, Spent, State
 
@@ -14,17 +14,17 @@ Event = event_pb2.SessionEvent
 
 MODEL_FAILURES = frozenset(
     {
-        event_pb2.ERROR_CODE_MODEL_RATE_LIMITED,
-        event_pb2.ERROR_CODE_MODEL_UNAVAILABLE,
-        event_pb2.ERROR_CODE_MODEL_CONNECTION,
-        event_pb2.ERROR_CODE_MODEL_TIMEOUT,
-        event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM,
-        event_pb2.ERROR_CODE_MODEL_AUTHENTICATION,
-        event_pb2.ERROR_CODE_MODEL_QUOTA,
-        event_pb2.ERROR_CODE_MODEL_NOT_FOUND,
-        event_pb2.ERROR_CODE_MODEL_REJECTED,
-        event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG,
-        event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE,
+        status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED,
+        status_event_pb2.ERROR_CODE_MODEL_UNAVAILABLE,
+        status_event_pb2.ERROR_CODE_MODEL_CONNECTION,
+        status_event_pb2.ERROR_CODE_MODEL_TIMEOUT,
+        status_event_pb2.ERROR_CODE_MODEL_BROKEN_STREAM,
+        status_event_pb2.ERROR_CODE_MODEL_AUTHENTICATION,
+        status_event_pb2.ERROR_CODE_MODEL_QUOTA,
+        status_event_pb2.ERROR_CODE_MODEL_NOT_FOUND,
+        status_event_pb2.ERROR_CODE_MODEL_REJECTED,
+        status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG,
+        status_event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE,
     }
 )
 """Errors that are the end of a model request."""

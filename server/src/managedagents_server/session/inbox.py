@@ -1,6 +1,6 @@
 """What a session takes from its client, and what it refuses. Decided on its state alone, before anything is written."""
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import session_pb2, user_event_pb2
 from managedagents_server.session import events
 from managedagents_server.session.frames import Event
 from managedagents_server.session.state import State
@@ -16,7 +16,7 @@ def must_live(state: State) -> RuntimeFault | None:
     return SessionTerminal(f"the session is {short.lower()}", status=short)
 
 
-def refusal(state: State, event: event_pb2.UserEvent, limits: Limits) -> RuntimeFault | None:
+def refusal(state: State, event: user_event_pb2.UserEvent, limits: Limits) -> RuntimeFault | None:
     """Why the event is not taken; None: it is. ToolUseClosed also stands for a use that never was."""
     dead = must_live(state)
     if dead is not None:
@@ -59,7 +59,7 @@ def _full(limit: str, value: int) -> LimitExceeded:
     return LimitExceeded("the session's log is full; start a new session", limit=limit, value=value)
 
 
-def logged(state: State, event: event_pb2.UserEvent) -> list[Event]:
+def logged(state: State, event: user_event_pb2.UserEvent) -> list[Event]:
     """What the log gets: the event, in the turn that it belongs to, and what follows from it at once."""
     own = state.head + 1
     match event.WhichOneof("event"):

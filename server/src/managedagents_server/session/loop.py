@@ -5,7 +5,7 @@ A parked tool use, a backoff, a pause hold no loop: they are facts in the log, a
 
 import asyncio
 
-from managedagents.v1 import event_pb2
+from managedagents.v1 import status_event_pb2
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
 from managedagents_server.session.ask import ask
@@ -66,19 +66,21 @@ def _settling(session: Session, step: Step) -> list[Event]:
     state = session.state
     match step:
         case EndInterrupted(turn):
-            reason = event_pb2.StopReason(interrupted=event_pb2.Interrupted(dropped_seqs=events.dropped(state, turn)))
+            reason = status_event_pb2.StopReason(
+                interrupted=status_event_pb2.Interrupted(dropped_seqs=events.dropped(state, turn))
+            )
             usage = state.turn_spent if turn == state.turn else Spent()
             return [*events.closings(state, turn), events.idle(turn, reason, usage.message())]
         case GiveUpWaiting():
             error = events.error(
                 state.turn,
-                event_pb2.ERROR_CODE_TOOL_TIMEOUT,
+                status_event_pb2.ERROR_CODE_TOOL_TIMEOUT,
                 f"{len(state.uses)} of the turn's tool uses were not answered in time; they can still be answered",
-                event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS,
+                status_event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS,
             )
             return [error, events.idle(state.turn, events.waits(state.uses), state.turn_spent.message())]
         case EndToolRounds():
-            reason = event_pb2.StopReason(max_tool_rounds=event_pb2.MaxToolRounds())
+            reason = status_event_pb2.StopReason(max_tool_rounds=status_event_pb2.MaxToolRounds())
             return [events.idle(state.turn, reason, state.turn_spent.message())]
         case _:
             raise AssertionError(step)

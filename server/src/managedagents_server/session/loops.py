@@ -7,7 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from managedagents.v1 import agent_pb2, event_pb2
+from managedagents.v1 import agent_pb2, status_event_pb2
 from managedagents_server.log import LogConflict
 from managedagents_server.session import events, loop
 from managedagents_server.session.around import Around
@@ -140,11 +140,11 @@ class Loops:
         session = self._registry.add(row.key, session_id, agent_pb2.AgentDefinition(), state)
         error = events.error(
             state.turn,
-            event_pb2.ERROR_CODE_UNRECOVERABLE,
+            status_event_pb2.ERROR_CODE_UNRECOVERABLE,
             "the session cannot be recovered; the server's log says more",
-            event_pb2.ERROR_NEXT_SESSION_FAILS,
+            status_event_pb2.ERROR_NEXT_SESSION_FAILS,
         )
-        await session.append([error, Event(status_failed=event_pb2.StatusFailed())])
+        await session.append([error, Event(status_failed=status_event_pb2.StatusFailed())])
 
     # The beginning and the end.
 

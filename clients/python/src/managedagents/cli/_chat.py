@@ -14,7 +14,7 @@ from managedagents._uses import ToolUse, confirmation_event, result_event, use_t
 from managedagents.cli._connection import connection_options, fail, settings, show_notices
 from managedagents.cli._output import plain, status_name
 from managedagents.cli._screen import Screen
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import event_pb2, session_pb2, user_event_pb2
 
 _TERMINAL = frozenset(
     {
@@ -165,7 +165,7 @@ class _Chat:
             else:
                 self._screen.show(item)
 
-    def _send(self, event: event_pb2.UserEvent) -> None:
+    def _send(self, event: user_event_pb2.UserEvent) -> None:
         self._sent.add(self._runner.run(self._client.send(self._session, event)))
 
     def _answer(self, use: ToolUse) -> None:

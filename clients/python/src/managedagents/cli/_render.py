@@ -5,7 +5,7 @@ import click
 from managedagents._events import kind_of, stop_reason_of, text_of
 from managedagents._uses import use_of
 from managedagents.cli._output import plain
-from managedagents.v1 import event_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, status_event_pb2, user_event_pb2
 
 _COLOURS = {"user": "cyan", "agent": "green", "status": "blue", "outcome": "magenta", "error": "red"}
 
@@ -29,17 +29,17 @@ def words_of(event: event_pb2.SessionEvent) -> str:
         return f"{asks}{use.name} {use.input_json} ({use.id})"
     which = event.WhichOneof("payload")
     payload = getattr(event, which) if which else None
-    if isinstance(payload, event_pb2.UserMessage | event_pb2.AgentMessage):
+    if isinstance(payload, user_event_pb2.UserMessage | agent_event_pb2.AgentMessage):
         return text_of(payload.content)
-    if isinstance(payload, event_pb2.UserCustomToolResult):
+    if isinstance(payload, user_event_pb2.UserCustomToolResult):
         return f"({payload.custom_tool_use_id}) {_failed(payload)}{text_of(payload.content)}"
-    if isinstance(payload, event_pb2.UserToolResult):
+    if isinstance(payload, user_event_pb2.UserToolResult):
         return f"({payload.tool_use_id}) {_failed(payload)}{text_of(payload.content)}"
-    if isinstance(payload, event_pb2.AgentToolResult | event_pb2.AgentMcpToolResult):
-        cause = event_pb2.ToolResultCause.Name(payload.cause).removeprefix("TOOL_RESULT_CAUSE_").lower()
+    if isinstance(payload, agent_event_pb2.AgentToolResult | agent_event_pb2.AgentMcpToolResult):
+        cause = agent_event_pb2.ToolResultCause.Name(payload.cause).removeprefix("TOOL_RESULT_CAUSE_").lower()
         return f"({payload.tool_use_id}) {cause}: {_failed(payload)}{text_of(payload.content)}"
-    if isinstance(payload, event_pb2.UserToolConfirmation):
-        allowed = payload.decision == event_pb2.TOOL_CONFIRMATION_ALLOW
+    if isinstance(payload, user_event_pb2.UserToolConfirmation):
+        allowed = payload.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW
         return f"({payload.tool_use_id}) {'allow' if allowed else 'deny'} {payload.deny_message}"
     return _words_of_status(event)
 
@@ -69,11 +69,11 @@ def _words_of_status(event: event_pb2.SessionEvent) -> str:
     return ""
 
 
-def code_name(code: event_pb2.ErrorCode.ValueType) -> str:
+def code_name(code: status_event_pb2.ErrorCode.ValueType) -> str:
     """An error code in small letters."""
-    known = code in event_pb2.ErrorCode.values()
-    return event_pb2.ErrorCode.Name(code).removeprefix("ERROR_CODE_").lower() if known else str(code)
+    known = code in status_event_pb2.ErrorCode.values()
+    return status_event_pb2.ErrorCode.Name(code).removeprefix("ERROR_CODE_").lower() if known else str(code)
 
 
-def _failed(result: event_pb2.UserCustomToolResult | event_pb2.UserToolResult | object) -> str:
+def _failed(result: user_event_pb2.UserCustomToolResult | user_event_pb2.UserToolResult | object) -> str:
     return "failed: " if getattr(result, "is_error", False) else ""

@@ -8,14 +8,14 @@ from managedagents._events import text, user_event
 from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
 from managedagents.cli._connection import asks_server
 from managedagents.cli._output import tell
-from managedagents.v1 import event_pb2, service_pb2
+from managedagents.v1 import service_pb2, user_event_pb2
 
 
-def _event(_context: click.Context, _parameter: click.Parameter, value: str | None) -> event_pb2.UserEvent | None:
+def _event(_context: click.Context, _parameter: click.Parameter, value: str | None) -> user_event_pb2.UserEvent | None:
     if value is None:
         return None
     try:
-        return json_format.Parse(value, event_pb2.UserEvent())
+        return json_format.Parse(value, user_event_pb2.UserEvent())
     except json_format.ParseError as error:
         raise click.BadParameter(f"is no user event: {error}") from error
 
@@ -25,7 +25,7 @@ def _event(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.argument("words", metavar="TEXT", required=False)
 @click.option("--event", callback=_event, metavar="JSON", help="Instead of a text, say '{\"user_interrupt\": {}}'.")
 @asks_server
-async def send(client: Client, session: str, words: str | None, event: event_pb2.UserEvent | None) -> None:
+async def send(client: Client, session: str, words: str | None, event: user_event_pb2.UserEvent | None) -> None:
     """Send a message (or any event), and print its seq."""
     if (words is None) == (event is None):
         raise click.UsageError("Give a TEXT or an --event.")

@@ -22,105 +22,19 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from managedagents.v1 import content_pb2 as managedagents_dot_v1_dot_content__pb2
-from managedagents.v1 import model_pb2 as managedagents_dot_v1_dot_model__pb2
+from managedagents.v1 import agent_event_pb2 as managedagents_dot_v1_dot_agent__event__pb2
+from managedagents.v1 import status_event_pb2 as managedagents_dot_v1_dot_status__event__pb2
+from managedagents.v1 import user_event_pb2 as managedagents_dot_v1_dot_user__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmanagedagents/v1/event.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emanagedagents/v1/content.proto\x1a\x1cmanagedagents/v1/model.proto\"\x9d\x03\n\tUserEvent\x12\x35\n\x0cuser_message\x18\x64 \x01(\x0b\x32\x1d.managedagents.v1.UserMessageH\x00\x12\x39\n\x0euser_interrupt\x18\x65 \x01(\x0b\x32\x1f.managedagents.v1.UserInterruptH\x00\x12I\n\x17user_custom_tool_result\x18\x66 \x01(\x0b\x32&.managedagents.v1.UserCustomToolResultH\x00\x12H\n\x16user_tool_confirmation\x18g \x01(\x0b\x32&.managedagents.v1.UserToolConfirmationH\x00\x12<\n\x10user_tool_result\x18h \x01(\x0b\x32 .managedagents.v1.UserToolResultH\x00\x12\x42\n\x13user_define_outcome\x18i \x01(\x0b\x32#.managedagents.v1.UserDefineOutcomeH\x00\x42\x07\n\x05\x65vent\"\xe4\r\n\x0cSessionEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04turn\x18\x03 \x01(\x04\x12\x13\n\x0bresponse_id\x18\x04 \x01(\t\x12\x31\n\x08response\x18\x05 \x01(\x0b\x32\x1f.managedagents.v1.ModelResponse\x12\x35\n\x0cuser_message\x18\x64 \x01(\x0b\x32\x1d.managedagents.v1.UserMessageH\x00\x12\x39\n\x0euser_interrupt\x18\x65 \x01(\x0b\x32\x1f.managedagents.v1.UserInterruptH\x00\x12I\n\x17user_custom_tool_result\x18\x66 \x01(\x0b\x32&.managedagents.v1.UserCustomToolResultH\x00\x12H\n\x16user_tool_confirmation\x18g \x01(\x0b\x32&.managedagents.v1.UserToolConfirmationH\x00\x12<\n\x10user_tool_result\x18h \x01(\x0b\x32 .managedagents.v1.UserToolResultH\x00\x12\x42\n\x13user_define_outcome\x18i \x01(\x0b\x32#.managedagents.v1.UserDefineOutcomeH\x00\x12\x38\n\ragent_message\x18\xc8\x01 \x01(\x0b\x32\x1e.managedagents.v1.AgentMessageH\x00\x12:\n\x0e\x61gent_thinking\x18\xc9\x01 \x01(\x0b\x32\x1f.managedagents.v1.AgentThinkingH\x00\x12\x39\n\x0e\x61gent_tool_use\x18\xca\x01 \x01(\x0b\x32\x1e.managedagents.v1.AgentToolUseH\x00\x12@\n\x12\x61gent_mcp_tool_use\x18\xcb\x01 \x01(\x0b\x32!.managedagents.v1.AgentMcpToolUseH\x00\x12\x46\n\x15\x61gent_custom_tool_use\x18\xcc\x01 \x01(\x0b\x32$.managedagents.v1.AgentCustomToolUseH\x00\x12=\n\x10\x61gent_tool_start\x18\xcd\x01 \x01(\x0b\x32 .managedagents.v1.AgentToolStartH\x00\x12?\n\x11\x61gent_tool_result\x18\xce\x01 \x01(\x0b\x32!.managedagents.v1.AgentToolResultH\x00\x12\x46\n\x15\x61gent_mcp_tool_result\x18\xcf\x01 \x01(\x0b\x32$.managedagents.v1.AgentMcpToolResultH\x00\x12K\n\x17\x61gent_context_compacted\x18\xd0\x01 \x01(\x0b\x32\'.managedagents.v1.AgentContextCompactedH\x00\x12:\n\x0estatus_running\x18\xac\x02 \x01(\x0b\x32\x1f.managedagents.v1.StatusRunningH\x00\x12\x34\n\x0bstatus_idle\x18\xad\x02 \x01(\x0b\x32\x1c.managedagents.v1.StatusIdleH\x00\x12\x44\n\x13status_rescheduling\x18\xae\x02 \x01(\x0b\x32$.managedagents.v1.StatusReschedulingH\x00\x12\x38\n\rstatus_paused\x18\xaf\x02 \x01(\x0b\x32\x1e.managedagents.v1.StatusPausedH\x00\x12:\n\x0estatus_resumed\x18\xb0\x02 \x01(\x0b\x32\x1f.managedagents.v1.StatusResumedH\x00\x12>\n\x10status_completed\x18\xb1\x02 \x01(\x0b\x32!.managedagents.v1.StatusCompletedH\x00\x12\x38\n\rstatus_failed\x18\xb2\x02 \x01(\x0b\x32\x1e.managedagents.v1.StatusFailedH\x00\x12<\n\x0fstatus_archived\x18\xb3\x02 \x01(\x0b\x32 .managedagents.v1.StatusArchivedH\x00\x12@\n\x11outcome_evaluated\x18\x90\x03 \x01(\x0b\x32\".managedagents.v1.OutcomeEvaluatedH\x00\x12.\n\x05\x65rror\x18\xf4\x03 \x01(\x0b\x32\x1c.managedagents.v1.ErrorEventH\x00\x42\t\n\x07payloadJ\x04\x08\x06\x10\x10\"\xa1\x01\n\rModelResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x36\n\x0bstop_reason\x18\x04 \x01(\x0e\x32!.managedagents.v1.ModelStopReason\x12&\n\x05usage\x18\x05 \x01(\x0b\x32\x17.managedagents.v1.Usage\"9\n\x0bUserMessage\x12*\n\x07\x63ontent\x18\x01 \x03(\x0b\x32\x19.managedagents.v1.Content\"$\n\rUserInterrupt\x12\x13\n\x0b\x64rop_queued\x18\x01 \x01(\x08\"p\n\x14UserCustomToolResult\x12\x1a\n\x12\x63ustom_tool_use_id\x18\x01 \x01(\t\x12*\n\x07\x63ontent\x18\x02 \x03(\x0b\x32\x19.managedagents.v1.Content\x12\x10\n\x08is_error\x18\x03 \x01(\x08\"w\n\x14UserToolConfirmation\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x34\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32\".managedagents.v1.ToolConfirmation\x12\x14\n\x0c\x64\x65ny_message\x18\x03 \x01(\t\"c\n\x0eUserToolResult\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12*\n\x07\x63ontent\x18\x02 \x03(\x0b\x32\x19.managedagents.v1.Content\x12\x10\n\x08is_error\x18\x03 \x01(\x08\"U\n\x11UserDefineOutcome\x12\x10\n\x08\x63riteria\x18\x01 \x01(\t\x12\x1b\n\x0emax_iterations\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x11\n\x0f_max_iterations\":\n\x0c\x41gentMessage\x12*\n\x07\x63ontent\x18\x01 \x03(\x0b\x32\x19.managedagents.v1.Content\"\x1d\n\rAgentThinking\x12\x0c\n\x04text\x18\x01 \x01(\t\"\xc5\x01\n\x0c\x41gentToolUse\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\t\x12\x38\n\npermission\x18\x04 \x01(\x0e\x32$.managedagents.v1.PermissionDecision\x12\x16\n\x0eruns_at_client\x18\x05 \x01(\x08\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x0f\x41gentMcpToolUse\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x13\n\x0bserver_name\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x38\n\npermission\x18\x05 \x01(\x0e\x32$.managedagents.v1.PermissionDecision\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe1\x01\n\x12\x41gentCustomToolUse\x12\x1a\n\x12\x63ustom_tool_use_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ninput_json\x18\x03 \x01(\t\x12\x38\n\npermission\x18\x04 \x01(\x0e\x32$.managedagents.v1.PermissionDecision\x12,\n\x08\x64\x65\x61\x64line\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampJ\x04\x08\n\x10\rR\x0c\x63laim_holderR\x11\x63laim_expire_time\"%\n\x0e\x41gentToolStart\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\"\x96\x01\n\x0f\x41gentToolResult\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12*\n\x07\x63ontent\x18\x02 \x03(\x0b\x32\x19.managedagents.v1.Content\x12\x10\n\x08is_error\x18\x03 \x01(\x08\x12\x30\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32!.managedagents.v1.ToolResultCause\"\xba\x01\n\x12\x41gentMcpToolResult\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12*\n\x07\x63ontent\x18\x02 \x03(\x0b\x32\x19.managedagents.v1.Content\x12\x10\n\x08is_error\x18\x03 \x01(\x08\x12\x30\n\x05\x63\x61use\x18\x04 \x01(\x0e\x32!.managedagents.v1.ToolResultCause\x12\x1f\n\x17structured_content_json\x18\x05 \x01(\t\";\n\x15\x41gentContextCompacted\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x11\n\tlast_turn\x18\x02 \x01(\x04\" \n\rStatusRunning\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\"g\n\nStatusIdle\x12\x31\n\x0bstop_reason\x18\x01 \x01(\x0b\x32\x1c.managedagents.v1.StopReason\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.managedagents.v1.Usage\"\xca\x04\n\nStopReason\x12-\n\x08\x65nd_turn\x18\x01 \x01(\x0b\x32\x19.managedagents.v1.EndTurnH\x00\x12;\n\x0frequires_action\x18\x02 \x01(\x0b\x32 .managedagents.v1.RequiresActionH\x00\x12\x31\n\nmax_tokens\x18\x03 \x01(\x0b\x32\x1b.managedagents.v1.MaxTokensH\x00\x12\x34\n\x0binterrupted\x18\x04 \x01(\x0b\x32\x1d.managedagents.v1.InterruptedH\x00\x12,\n\x07refusal\x18\x05 \x01(\x0b\x32\x19.managedagents.v1.RefusalH\x00\x12:\n\x0fmax_tool_rounds\x18\x06 \x01(\x0b\x32\x1f.managedagents.v1.MaxToolRoundsH\x00\x12H\n\x16max_outcome_iterations\x18\x07 \x01(\x0b\x32&.managedagents.v1.MaxOutcomeIterationsH\x00\x12\x35\n\x0ctoken_budget\x18\x08 \x01(\x0b\x32\x1d.managedagents.v1.TokenBudgetH\x00\x12?\n\x11retries_exhausted\x18\t \x01(\x0b\x32\".managedagents.v1.RetriesExhaustedH\x00\x12\x31\n\x05\x65rror\x18\n \x01(\x0b\x32 .managedagents.v1.StoppedByErrorH\x00\x42\x08\n\x06reason\"\t\n\x07\x45ndTurn\"\x1d\n\x0eRequiresAction\x12\x0b\n\x03ids\x18\x01 \x03(\t\"\x0b\n\tMaxTokens\"#\n\x0bInterrupted\x12\x14\n\x0c\x64ropped_seqs\x18\x01 \x03(\x04\"\t\n\x07Refusal\"\x0f\n\rMaxToolRounds\"\x16\n\x14MaxOutcomeIterations\"\r\n\x0bTokenBudget\"\x12\n\x10RetriesExhausted\"\x10\n\x0eStoppedByError\"\xbb\x01\n\x12StatusRescheduling\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\x05\x12(\n\x05\x64\x65lay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\x1b.managedagents.v1.ErrorCode\x12\x0f\n\x07message\x18\x04 \x01(\t\x12-\n\twake_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x0e\n\x0cStatusPaused\">\n\rStatusResumed\x12-\n\npaused_for\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x11\n\x0fStatusCompleted\"\x0e\n\x0cStatusFailed\"\x10\n\x0eStatusArchived\"B\n\x10OutcomeEvaluated\x12\x11\n\titeration\x18\x01 \x01(\x05\x12\x0b\n\x03met\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x8a\x01\n\nErrorEvent\x12)\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1b.managedagents.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12)\n\x04next\x18\x03 \x01(\x0e\x32\x1b.managedagents.v1.ErrorNext\x12\x15\n\rturn_excluded\x18\x04 \x01(\x08*n\n\x10ToolConfirmation\x12!\n\x1dTOOL_CONFIRMATION_UNSPECIFIED\x10\x00\x12\x1b\n\x17TOOL_CONFIRMATION_ALLOW\x10\x01\x12\x1a\n\x16TOOL_CONFIRMATION_DENY\x10\x02*\x93\x01\n\x12PermissionDecision\x12#\n\x1fPERMISSION_DECISION_UNSPECIFIED\x10\x00\x12\x1d\n\x19PERMISSION_DECISION_ALLOW\x10\x01\x12\x1b\n\x17PERMISSION_DECISION_ASK\x10\x02\x12\x1c\n\x18PERMISSION_DECISION_DENY\x10\x03*\xd7\x01\n\x0fToolResultCause\x12!\n\x1dTOOL_RESULT_CAUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15TOOL_RESULT_CAUSE_RAN\x10\x01\x12\x1c\n\x18TOOL_RESULT_CAUSE_DENIED\x10\x02\x12!\n\x1dTOOL_RESULT_CAUSE_INTERRUPTED\x10\x03\x12\x1f\n\x1bTOOL_RESULT_CAUSE_TIMED_OUT\x10\x04\x12$\n TOOL_RESULT_CAUSE_EFFECT_UNKNOWN\x10\x05*\xa6\x04\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12!\n\x1d\x45RROR_CODE_MODEL_RATE_LIMITED\x10\x01\x12 \n\x1c\x45RROR_CODE_MODEL_UNAVAILABLE\x10\x02\x12\x1f\n\x1b\x45RROR_CODE_MODEL_CONNECTION\x10\x03\x12\x1c\n\x18\x45RROR_CODE_MODEL_TIMEOUT\x10\x04\x12\"\n\x1e\x45RROR_CODE_MODEL_BROKEN_STREAM\x10\x05\x12#\n\x1f\x45RROR_CODE_MODEL_AUTHENTICATION\x10\x06\x12\x1a\n\x16\x45RROR_CODE_MODEL_QUOTA\x10\x07\x12\x1e\n\x1a\x45RROR_CODE_MODEL_NOT_FOUND\x10\x08\x12\x1d\n\x19\x45RROR_CODE_MODEL_REJECTED\x10\t\x12%\n!ERROR_CODE_MODEL_CONTEXT_TOO_LONG\x10\n\x12!\n\x1d\x45RROR_CODE_RESPONSE_TOO_LARGE\x10\x0b\x12\x1b\n\x17\x45RROR_CODE_TOOL_TIMEOUT\x10\x0c\x12\x1f\n\x1b\x45RROR_CODE_TOOL_UNAVAILABLE\x10\r\x12\x16\n\x12\x45RROR_CODE_SANDBOX\x10\x0e\x12\x17\n\x13\x45RROR_CODE_LOG_FULL\x10\x0f\x12\x1c\n\x18\x45RROR_CODE_UNRECOVERABLE\x10\x10*\x81\x01\n\tErrorNext\x12\x1a\n\x16\x45RROR_NEXT_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45RROR_NEXT_TURN_ENDS\x10\x01\x12 \n\x1c\x45RROR_NEXT_WAITS_FOR_ANSWERS\x10\x02\x12\x1c\n\x18\x45RROR_NEXT_SESSION_FAILS\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmanagedagents/v1/event.proto\x12\x10managedagents.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"managedagents/v1/agent_event.proto\x1a#managedagents/v1/status_event.proto\x1a!managedagents/v1/user_event.proto\"\xe4\r\n\x0cSessionEvent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04turn\x18\x03 \x01(\x04\x12\x13\n\x0bresponse_id\x18\x04 \x01(\t\x12\x31\n\x08response\x18\x05 \x01(\x0b\x32\x1f.managedagents.v1.ModelResponse\x12\x35\n\x0cuser_message\x18\x64 \x01(\x0b\x32\x1d.managedagents.v1.UserMessageH\x00\x12\x39\n\x0euser_interrupt\x18\x65 \x01(\x0b\x32\x1f.managedagents.v1.UserInterruptH\x00\x12I\n\x17user_custom_tool_result\x18\x66 \x01(\x0b\x32&.managedagents.v1.UserCustomToolResultH\x00\x12H\n\x16user_tool_confirmation\x18g \x01(\x0b\x32&.managedagents.v1.UserToolConfirmationH\x00\x12<\n\x10user_tool_result\x18h \x01(\x0b\x32 .managedagents.v1.UserToolResultH\x00\x12\x42\n\x13user_define_outcome\x18i \x01(\x0b\x32#.managedagents.v1.UserDefineOutcomeH\x00\x12\x38\n\ragent_message\x18\xc8\x01 \x01(\x0b\x32\x1e.managedagents.v1.AgentMessageH\x00\x12:\n\x0e\x61gent_thinking\x18\xc9\x01 \x01(\x0b\x32\x1f.managedagents.v1.AgentThinkingH\x00\x12\x39\n\x0e\x61gent_tool_use\x18\xca\x01 \x01(\x0b\x32\x1e.managedagents.v1.AgentToolUseH\x00\x12@\n\x12\x61gent_mcp_tool_use\x18\xcb\x01 \x01(\x0b\x32!.managedagents.v1.AgentMcpToolUseH\x00\x12\x46\n\x15\x61gent_custom_tool_use\x18\xcc\x01 \x01(\x0b\x32$.managedagents.v1.AgentCustomToolUseH\x00\x12=\n\x10\x61gent_tool_start\x18\xcd\x01 \x01(\x0b\x32 .managedagents.v1.AgentToolStartH\x00\x12?\n\x11\x61gent_tool_result\x18\xce\x01 \x01(\x0b\x32!.managedagents.v1.AgentToolResultH\x00\x12\x46\n\x15\x61gent_mcp_tool_result\x18\xcf\x01 \x01(\x0b\x32$.managedagents.v1.AgentMcpToolResultH\x00\x12K\n\x17\x61gent_context_compacted\x18\xd0\x01 \x01(\x0b\x32\'.managedagents.v1.AgentContextCompactedH\x00\x12:\n\x0estatus_running\x18\xac\x02 \x01(\x0b\x32\x1f.managedagents.v1.StatusRunningH\x00\x12\x34\n\x0bstatus_idle\x18\xad\x02 \x01(\x0b\x32\x1c.managedagents.v1.StatusIdleH\x00\x12\x44\n\x13status_rescheduling\x18\xae\x02 \x01(\x0b\x32$.managedagents.v1.StatusReschedulingH\x00\x12\x38\n\rstatus_paused\x18\xaf\x02 \x01(\x0b\x32\x1e.managedagents.v1.StatusPausedH\x00\x12:\n\x0estatus_resumed\x18\xb0\x02 \x01(\x0b\x32\x1f.managedagents.v1.StatusResumedH\x00\x12>\n\x10status_completed\x18\xb1\x02 \x01(\x0b\x32!.managedagents.v1.StatusCompletedH\x00\x12\x38\n\rstatus_failed\x18\xb2\x02 \x01(\x0b\x32\x1e.managedagents.v1.StatusFailedH\x00\x12<\n\x0fstatus_archived\x18\xb3\x02 \x01(\x0b\x32 .managedagents.v1.StatusArchivedH\x00\x12@\n\x11outcome_evaluated\x18\x90\x03 \x01(\x0b\x32\".managedagents.v1.OutcomeEvaluatedH\x00\x12.\n\x05\x65rror\x18\xf4\x03 \x01(\x0b\x32\x1c.managedagents.v1.ErrorEventH\x00\x42\t\n\x07payloadJ\x04\x08\x06\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'managedagents.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TOOLCONFIRMATION']._serialized_start=5662
-  _globals['_TOOLCONFIRMATION']._serialized_end=5772
-  _globals['_PERMISSIONDECISION']._serialized_start=5775
-  _globals['_PERMISSIONDECISION']._serialized_end=5922
-  _globals['_TOOLRESULTCAUSE']._serialized_start=5925
-  _globals['_TOOLRESULTCAUSE']._serialized_end=6140
-  _globals['_ERRORCODE']._serialized_start=6143
-  _globals['_ERRORCODE']._serialized_end=6693
-  _globals['_ERRORNEXT']._serialized_start=6696
-  _globals['_ERRORNEXT']._serialized_end=6825
-  _globals['_USEREVENT']._serialized_start=178
-  _globals['_USEREVENT']._serialized_end=591
-  _globals['_SESSIONEVENT']._serialized_start=594
-  _globals['_SESSIONEVENT']._serialized_end=2358
-  _globals['_MODELRESPONSE']._serialized_start=2361
-  _globals['_MODELRESPONSE']._serialized_end=2522
-  _globals['_USERMESSAGE']._serialized_start=2524
-  _globals['_USERMESSAGE']._serialized_end=2581
-  _globals['_USERINTERRUPT']._serialized_start=2583
-  _globals['_USERINTERRUPT']._serialized_end=2619
-  _globals['_USERCUSTOMTOOLRESULT']._serialized_start=2621
-  _globals['_USERCUSTOMTOOLRESULT']._serialized_end=2733
-  _globals['_USERTOOLCONFIRMATION']._serialized_start=2735
-  _globals['_USERTOOLCONFIRMATION']._serialized_end=2854
-  _globals['_USERTOOLRESULT']._serialized_start=2856
-  _globals['_USERTOOLRESULT']._serialized_end=2955
-  _globals['_USERDEFINEOUTCOME']._serialized_start=2957
-  _globals['_USERDEFINEOUTCOME']._serialized_end=3042
-  _globals['_AGENTMESSAGE']._serialized_start=3044
-  _globals['_AGENTMESSAGE']._serialized_end=3102
-  _globals['_AGENTTHINKING']._serialized_start=3104
-  _globals['_AGENTTHINKING']._serialized_end=3133
-  _globals['_AGENTTOOLUSE']._serialized_start=3136
-  _globals['_AGENTTOOLUSE']._serialized_end=3333
-  _globals['_AGENTMCPTOOLUSE']._serialized_start=3336
-  _globals['_AGENTMCPTOOLUSE']._serialized_end=3533
-  _globals['_AGENTCUSTOMTOOLUSE']._serialized_start=3536
-  _globals['_AGENTCUSTOMTOOLUSE']._serialized_end=3761
-  _globals['_AGENTTOOLSTART']._serialized_start=3763
-  _globals['_AGENTTOOLSTART']._serialized_end=3800
-  _globals['_AGENTTOOLRESULT']._serialized_start=3803
-  _globals['_AGENTTOOLRESULT']._serialized_end=3953
-  _globals['_AGENTMCPTOOLRESULT']._serialized_start=3956
-  _globals['_AGENTMCPTOOLRESULT']._serialized_end=4142
-  _globals['_AGENTCONTEXTCOMPACTED']._serialized_start=4144
-  _globals['_AGENTCONTEXTCOMPACTED']._serialized_end=4203
-  _globals['_STATUSRUNNING']._serialized_start=4205
-  _globals['_STATUSRUNNING']._serialized_end=4237
-  _globals['_STATUSIDLE']._serialized_start=4239
-  _globals['_STATUSIDLE']._serialized_end=4342
-  _globals['_STOPREASON']._serialized_start=4345
-  _globals['_STOPREASON']._serialized_end=4931
-  _globals['_ENDTURN']._serialized_start=4933
-  _globals['_ENDTURN']._serialized_end=4942
-  _globals['_REQUIRESACTION']._serialized_start=4944
-  _globals['_REQUIRESACTION']._serialized_end=4973
-  _globals['_MAXTOKENS']._serialized_start=4975
-  _globals['_MAXTOKENS']._serialized_end=4986
-  _globals['_INTERRUPTED']._serialized_start=4988
-  _globals['_INTERRUPTED']._serialized_end=5023
-  _globals['_REFUSAL']._serialized_start=5025
-  _globals['_REFUSAL']._serialized_end=5034
-  _globals['_MAXTOOLROUNDS']._serialized_start=5036
-  _globals['_MAXTOOLROUNDS']._serialized_end=5051
-  _globals['_MAXOUTCOMEITERATIONS']._serialized_start=5053
-  _globals['_MAXOUTCOMEITERATIONS']._serialized_end=5075
-  _globals['_TOKENBUDGET']._serialized_start=5077
-  _globals['_TOKENBUDGET']._serialized_end=5090
-  _globals['_RETRIESEXHAUSTED']._serialized_start=5092
-  _globals['_RETRIESEXHAUSTED']._serialized_end=5110
-  _globals['_STOPPEDBYERROR']._serialized_start=5112
-  _globals['_STOPPEDBYERROR']._serialized_end=5128
-  _globals['_STATUSRESCHEDULING']._serialized_start=5131
-  _globals['_STATUSRESCHEDULING']._serialized_end=5318
-  _globals['_STATUSPAUSED']._serialized_start=5320
-  _globals['_STATUSPAUSED']._serialized_end=5334
-  _globals['_STATUSRESUMED']._serialized_start=5336
-  _globals['_STATUSRESUMED']._serialized_end=5398
-  _globals['_STATUSCOMPLETED']._serialized_start=5400
-  _globals['_STATUSCOMPLETED']._serialized_end=5417
-  _globals['_STATUSFAILED']._serialized_start=5419
-  _globals['_STATUSFAILED']._serialized_end=5433
-  _globals['_STATUSARCHIVED']._serialized_start=5435
-  _globals['_STATUSARCHIVED']._serialized_end=5451
-  _globals['_OUTCOMEEVALUATED']._serialized_start=5453
-  _globals['_OUTCOMEEVALUATED']._serialized_end=5519
-  _globals['_ERROREVENT']._serialized_start=5522
-  _globals['_ERROREVENT']._serialized_end=5660
+  _globals['_SESSIONEVENT']._serialized_start=192
+  _globals['_SESSIONEVENT']._serialized_end=1956
 # @@protoc_insertion_point(module_scope)

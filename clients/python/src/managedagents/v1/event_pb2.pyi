@@ -3,279 +3,22 @@
 isort:skip_file
 """
 
-from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from managedagents.v1 import content_pb2 as _content_pb2
-from managedagents.v1 import model_pb2 as _model_pb2
+from managedagents.v1 import agent_event_pb2 as _agent_event_pb2
+from managedagents.v1 import status_event_pb2 as _status_event_pb2
+from managedagents.v1 import user_event_pb2 as _user_event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _ToolConfirmation:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ToolConfirmationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolConfirmation.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TOOL_CONFIRMATION_UNSPECIFIED: _ToolConfirmation.ValueType  # 0
-    """Not said; refused."""
-    TOOL_CONFIRMATION_ALLOW: _ToolConfirmation.ValueType  # 1
-    """The tool may run."""
-    TOOL_CONFIRMATION_DENY: _ToolConfirmation.ValueType  # 2
-    """The tool must not run."""
-
-class ToolConfirmation(_ToolConfirmation, metaclass=_ToolConfirmationEnumTypeWrapper):
-    """A client's decision."""
-
-TOOL_CONFIRMATION_UNSPECIFIED: ToolConfirmation.ValueType  # 0
-"""Not said; refused."""
-TOOL_CONFIRMATION_ALLOW: ToolConfirmation.ValueType  # 1
-"""The tool may run."""
-TOOL_CONFIRMATION_DENY: ToolConfirmation.ValueType  # 2
-"""The tool must not run."""
-Global___ToolConfirmation: _TypeAlias = ToolConfirmation  # noqa: Y015
-
-class _PermissionDecision:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _PermissionDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PermissionDecision.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    PERMISSION_DECISION_UNSPECIFIED: _PermissionDecision.ValueType  # 0
-    """Not said."""
-    PERMISSION_DECISION_ALLOW: _PermissionDecision.ValueType  # 1
-    """It runs, or the client answers it."""
-    PERMISSION_DECISION_ASK: _PermissionDecision.ValueType  # 2
-    """It waits for user.tool_confirmation."""
-    PERMISSION_DECISION_DENY: _PermissionDecision.ValueType  # 3
-    """It does not run; a result with cause DENIED follows."""
-
-class PermissionDecision(_PermissionDecision, metaclass=_PermissionDecisionEnumTypeWrapper):
-    """What the permission policy decided on a tool use."""
-
-PERMISSION_DECISION_UNSPECIFIED: PermissionDecision.ValueType  # 0
-"""Not said."""
-PERMISSION_DECISION_ALLOW: PermissionDecision.ValueType  # 1
-"""It runs, or the client answers it."""
-PERMISSION_DECISION_ASK: PermissionDecision.ValueType  # 2
-"""It waits for user.tool_confirmation."""
-PERMISSION_DECISION_DENY: PermissionDecision.ValueType  # 3
-"""It does not run; a result with cause DENIED follows."""
-Global___PermissionDecision: _TypeAlias = PermissionDecision  # noqa: Y015
-
-class _ToolResultCause:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ToolResultCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolResultCause.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TOOL_RESULT_CAUSE_UNSPECIFIED: _ToolResultCause.ValueType  # 0
-    """Not said."""
-    TOOL_RESULT_CAUSE_RAN: _ToolResultCause.ValueType  # 1
-    """The tool ran; the content is its answer."""
-    TOOL_RESULT_CAUSE_DENIED: _ToolResultCause.ValueType  # 2
-    """It was not allowed to run, or is no tool of the agent."""
-    TOOL_RESULT_CAUSE_INTERRUPTED: _ToolResultCause.ValueType  # 3
-    """An interrupt ended the turn first."""
-    TOOL_RESULT_CAUSE_TIMED_OUT: _ToolResultCause.ValueType  # 4
-    """It ran longer than it may."""
-    TOOL_RESULT_CAUSE_EFFECT_UNKNOWN: _ToolResultCause.ValueType  # 5
-    """The server died while it ran, and it must not run twice: whether it took effect is not known."""
-
-class ToolResultCause(_ToolResultCause, metaclass=_ToolResultCauseEnumTypeWrapper):
-    """Why a tool use is closed."""
-
-TOOL_RESULT_CAUSE_UNSPECIFIED: ToolResultCause.ValueType  # 0
-"""Not said."""
-TOOL_RESULT_CAUSE_RAN: ToolResultCause.ValueType  # 1
-"""The tool ran; the content is its answer."""
-TOOL_RESULT_CAUSE_DENIED: ToolResultCause.ValueType  # 2
-"""It was not allowed to run, or is no tool of the agent."""
-TOOL_RESULT_CAUSE_INTERRUPTED: ToolResultCause.ValueType  # 3
-"""An interrupt ended the turn first."""
-TOOL_RESULT_CAUSE_TIMED_OUT: ToolResultCause.ValueType  # 4
-"""It ran longer than it may."""
-TOOL_RESULT_CAUSE_EFFECT_UNKNOWN: ToolResultCause.ValueType  # 5
-"""The server died while it ran, and it must not run twice: whether it took effect is not known."""
-Global___ToolResultCause: _TypeAlias = ToolResultCause  # noqa: Y015
-
-class _ErrorCode:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ERROR_CODE_UNSPECIFIED: _ErrorCode.ValueType  # 0
-    """Not said."""
-    ERROR_CODE_MODEL_RATE_LIMITED: _ErrorCode.ValueType  # 1
-    """The provider asked to slow down (HTTP 429)."""
-    ERROR_CODE_MODEL_UNAVAILABLE: _ErrorCode.ValueType  # 2
-    """The provider failed (HTTP 5xx) or is overloaded (529)."""
-    ERROR_CODE_MODEL_CONNECTION: _ErrorCode.ValueType  # 3
-    """The provider could not be reached, or the connection broke."""
-    ERROR_CODE_MODEL_TIMEOUT: _ErrorCode.ValueType  # 4
-    """The provider took too long."""
-    ERROR_CODE_MODEL_BROKEN_STREAM: _ErrorCode.ValueType  # 5
-    """The answer broke off, or could not be read."""
-    ERROR_CODE_MODEL_AUTHENTICATION: _ErrorCode.ValueType  # 6
-    """The provider does not accept the key."""
-    ERROR_CODE_MODEL_QUOTA: _ErrorCode.ValueType  # 7
-    """The provider's quota is used up."""
-    ERROR_CODE_MODEL_NOT_FOUND: _ErrorCode.ValueType  # 8
-    """The provider does not know the model or the address."""
-    ERROR_CODE_MODEL_REJECTED: _ErrorCode.ValueType  # 9
-    """The provider rejected the request's content."""
-    ERROR_CODE_MODEL_CONTEXT_TOO_LONG: _ErrorCode.ValueType  # 10
-    """The conversation does not fit the model's window."""
-    ERROR_CODE_RESPONSE_TOO_LARGE: _ErrorCode.ValueType  # 11
-    """The answer is larger than a response may be."""
-    ERROR_CODE_TOOL_TIMEOUT: _ErrorCode.ValueType  # 12
-    """A tool use was not answered in time."""
-    ERROR_CODE_TOOL_UNAVAILABLE: _ErrorCode.ValueType  # 13
-    """A tool, or the server that offers it, could not be used."""
-    ERROR_CODE_SANDBOX: _ErrorCode.ValueType  # 14
-    """The sandbox could not be used."""
-    ERROR_CODE_LOG_FULL: _ErrorCode.ValueType  # 15
-    """The session's log reached its limit."""
-    ERROR_CODE_UNRECOVERABLE: _ErrorCode.ValueType  # 16
-    """The session's own recovery failed, or its log cannot be read."""
-
-class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
-    """What failed. A failed model or tool is an event; a failed call is a status with an ErrorReason."""
-
-ERROR_CODE_UNSPECIFIED: ErrorCode.ValueType  # 0
-"""Not said."""
-ERROR_CODE_MODEL_RATE_LIMITED: ErrorCode.ValueType  # 1
-"""The provider asked to slow down (HTTP 429)."""
-ERROR_CODE_MODEL_UNAVAILABLE: ErrorCode.ValueType  # 2
-"""The provider failed (HTTP 5xx) or is overloaded (529)."""
-ERROR_CODE_MODEL_CONNECTION: ErrorCode.ValueType  # 3
-"""The provider could not be reached, or the connection broke."""
-ERROR_CODE_MODEL_TIMEOUT: ErrorCode.ValueType  # 4
-"""The provider took too long."""
-ERROR_CODE_MODEL_BROKEN_STREAM: ErrorCode.ValueType  # 5
-"""The answer broke off, or could not be read."""
-ERROR_CODE_MODEL_AUTHENTICATION: ErrorCode.ValueType  # 6
-"""The provider does not accept the key."""
-ERROR_CODE_MODEL_QUOTA: ErrorCode.ValueType  # 7
-"""The provider's quota is used up."""
-ERROR_CODE_MODEL_NOT_FOUND: ErrorCode.ValueType  # 8
-"""The provider does not know the model or the address."""
-ERROR_CODE_MODEL_REJECTED: ErrorCode.ValueType  # 9
-"""The provider rejected the request's content."""
-ERROR_CODE_MODEL_CONTEXT_TOO_LONG: ErrorCode.ValueType  # 10
-"""The conversation does not fit the model's window."""
-ERROR_CODE_RESPONSE_TOO_LARGE: ErrorCode.ValueType  # 11
-"""The answer is larger than a response may be."""
-ERROR_CODE_TOOL_TIMEOUT: ErrorCode.ValueType  # 12
-"""A tool use was not answered in time."""
-ERROR_CODE_TOOL_UNAVAILABLE: ErrorCode.ValueType  # 13
-"""A tool, or the server that offers it, could not be used."""
-ERROR_CODE_SANDBOX: ErrorCode.ValueType  # 14
-"""The sandbox could not be used."""
-ERROR_CODE_LOG_FULL: ErrorCode.ValueType  # 15
-"""The session's log reached its limit."""
-ERROR_CODE_UNRECOVERABLE: ErrorCode.ValueType  # 16
-"""The session's own recovery failed, or its log cannot be read."""
-Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
-
-class _ErrorNext:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ErrorNextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorNext.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ERROR_NEXT_UNSPECIFIED: _ErrorNext.ValueType  # 0
-    """Not said."""
-    ERROR_NEXT_TURN_ENDS: _ErrorNext.ValueType  # 1
-    """The turn ends; the session goes on with its next message."""
-    ERROR_NEXT_WAITS_FOR_ANSWERS: _ErrorNext.ValueType  # 2
-    """The turn stays open and waits for answers."""
-    ERROR_NEXT_SESSION_FAILS: _ErrorNext.ValueType  # 3
-    """The session is failed."""
-
-class ErrorNext(_ErrorNext, metaclass=_ErrorNextEnumTypeWrapper):
-    """What happens after an error."""
-
-ERROR_NEXT_UNSPECIFIED: ErrorNext.ValueType  # 0
-"""Not said."""
-ERROR_NEXT_TURN_ENDS: ErrorNext.ValueType  # 1
-"""The turn ends; the session goes on with its next message."""
-ERROR_NEXT_WAITS_FOR_ANSWERS: ErrorNext.ValueType  # 2
-"""The turn stays open and waits for answers."""
-ERROR_NEXT_SESSION_FAILS: ErrorNext.ValueType  # 3
-"""The session is failed."""
-Global___ErrorNext: _TypeAlias = ErrorNext  # noqa: Y015
-
-@_typing.final
-class UserEvent(_message.Message):
-    """An event from the client to the session. A kind's name is the field's name with the first `_` read as a dot:
-    user.message, user.tool_confirmation.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    USER_MESSAGE_FIELD_NUMBER: _builtins.int
-    USER_INTERRUPT_FIELD_NUMBER: _builtins.int
-    USER_CUSTOM_TOOL_RESULT_FIELD_NUMBER: _builtins.int
-    USER_TOOL_CONFIRMATION_FIELD_NUMBER: _builtins.int
-    USER_TOOL_RESULT_FIELD_NUMBER: _builtins.int
-    USER_DEFINE_OUTCOME_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def user_message(self) -> Global___UserMessage:
-        """Queued; each message is one turn, in order."""
-
-    @_builtins.property
-    def user_interrupt(self) -> Global___UserInterrupt:
-        """The same as Interrupt."""
-
-    @_builtins.property
-    def user_custom_tool_result(self) -> Global___UserCustomToolResult:
-        """Answers a parked custom tool use."""
-
-    @_builtins.property
-    def user_tool_confirmation(self) -> Global___UserToolConfirmation:
-        """Decides a tool use that waits for permission."""
-
-    @_builtins.property
-    def user_tool_result(self) -> Global___UserToolResult:
-        """Answers a built-in tool of an agent whose tools run at the client."""
-
-    @_builtins.property
-    def user_define_outcome(self) -> Global___UserDefineOutcome:
-        """Says what "done" means, and starts work by itself."""
-
-    def __init__(
-        self,
-        *,
-        user_message: Global___UserMessage | None = ...,
-        user_interrupt: Global___UserInterrupt | None = ...,
-        user_custom_tool_result: Global___UserCustomToolResult | None = ...,
-        user_tool_confirmation: Global___UserToolConfirmation | None = ...,
-        user_tool_result: Global___UserToolResult | None = ...,
-        user_define_outcome: Global___UserDefineOutcome | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "user_custom_tool_result", b"user_custom_tool_result", "user_define_outcome", b"user_define_outcome", "user_interrupt", b"user_interrupt", "user_message", b"user_message", "user_tool_confirmation", b"user_tool_confirmation", "user_tool_result", b"user_tool_result"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "user_custom_tool_result", b"user_custom_tool_result", "user_define_outcome", b"user_define_outcome", "user_interrupt", b"user_interrupt", "user_message", b"user_message", "user_tool_confirmation", b"user_tool_confirmation", "user_tool_result", b"user_tool_result"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["user_message", "user_interrupt", "user_custom_tool_result", "user_tool_confirmation", "user_tool_result", "user_define_outcome"]  # noqa: Y015
-    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
-
-Global___UserEvent: _TypeAlias = UserEvent  # noqa: Y015
 
 @_typing.final
 class SessionEvent(_message.Message):
@@ -331,107 +74,107 @@ class SessionEvent(_message.Message):
         """When the event was logged. For people; never used for order."""
 
     @_builtins.property
-    def response(self) -> Global___ModelResponse:
+    def response(self) -> _agent_event_pb2.ModelResponse:
         """What is known about that response; on its first event only."""
 
     @_builtins.property
-    def user_message(self) -> Global___UserMessage:
+    def user_message(self) -> _user_event_pb2.UserMessage:
         """As sent by the client."""
 
     @_builtins.property
-    def user_interrupt(self) -> Global___UserInterrupt:
+    def user_interrupt(self) -> _user_event_pb2.UserInterrupt:
         """As sent by the client, also by Interrupt."""
 
     @_builtins.property
-    def user_custom_tool_result(self) -> Global___UserCustomToolResult:
+    def user_custom_tool_result(self) -> _user_event_pb2.UserCustomToolResult:
         """As sent by the client."""
 
     @_builtins.property
-    def user_tool_confirmation(self) -> Global___UserToolConfirmation:
+    def user_tool_confirmation(self) -> _user_event_pb2.UserToolConfirmation:
         """As sent by the client."""
 
     @_builtins.property
-    def user_tool_result(self) -> Global___UserToolResult:
+    def user_tool_result(self) -> _user_event_pb2.UserToolResult:
         """As sent by the client."""
 
     @_builtins.property
-    def user_define_outcome(self) -> Global___UserDefineOutcome:
+    def user_define_outcome(self) -> _user_event_pb2.UserDefineOutcome:
         """As sent by the client."""
 
     @_builtins.property
-    def agent_message(self) -> Global___AgentMessage:
+    def agent_message(self) -> _agent_event_pb2.AgentMessage:
         """The model said something."""
 
     @_builtins.property
-    def agent_thinking(self) -> Global___AgentThinking:
+    def agent_thinking(self) -> _agent_event_pb2.AgentThinking:
         """The model thought something."""
 
     @_builtins.property
-    def agent_tool_use(self) -> Global___AgentToolUse:
+    def agent_tool_use(self) -> _agent_event_pb2.AgentToolUse:
         """The model calls a built-in tool."""
 
     @_builtins.property
-    def agent_mcp_tool_use(self) -> Global___AgentMcpToolUse:
+    def agent_mcp_tool_use(self) -> _agent_event_pb2.AgentMcpToolUse:
         """The model calls a tool of an MCP server."""
 
     @_builtins.property
-    def agent_custom_tool_use(self) -> Global___AgentCustomToolUse:
+    def agent_custom_tool_use(self) -> _agent_event_pb2.AgentCustomToolUse:
         """The model calls a tool that the client answers."""
 
     @_builtins.property
-    def agent_tool_start(self) -> Global___AgentToolStart:
+    def agent_tool_start(self) -> _agent_event_pb2.AgentToolStart:
         """A tool that must not run twice is about to run."""
 
     @_builtins.property
-    def agent_tool_result(self) -> Global___AgentToolResult:
+    def agent_tool_result(self) -> _agent_event_pb2.AgentToolResult:
         """A tool use is closed."""
 
     @_builtins.property
-    def agent_mcp_tool_result(self) -> Global___AgentMcpToolResult:
+    def agent_mcp_tool_result(self) -> _agent_event_pb2.AgentMcpToolResult:
         """An MCP tool use is closed."""
 
     @_builtins.property
-    def agent_context_compacted(self) -> Global___AgentContextCompacted:
+    def agent_context_compacted(self) -> _agent_event_pb2.AgentContextCompacted:
         """Older turns were folded into a summary."""
 
     @_builtins.property
-    def status_running(self) -> Global___StatusRunning:
+    def status_running(self) -> _status_event_pb2.StatusRunning:
         """A turn begins, goes on, or tries again."""
 
     @_builtins.property
-    def status_idle(self) -> Global___StatusIdle:
+    def status_idle(self) -> _status_event_pb2.StatusIdle:
         """A turn ends, or waits for its client beyond the deadline."""
 
     @_builtins.property
-    def status_rescheduling(self) -> Global___StatusRescheduling:
+    def status_rescheduling(self) -> _status_event_pb2.StatusRescheduling:
         """A model request failed and will be made again."""
 
     @_builtins.property
-    def status_paused(self) -> Global___StatusPaused:
+    def status_paused(self) -> _status_event_pb2.StatusPaused:
         """The pause flag was set."""
 
     @_builtins.property
-    def status_resumed(self) -> Global___StatusResumed:
+    def status_resumed(self) -> _status_event_pb2.StatusResumed:
         """The pause flag was cleared."""
 
     @_builtins.property
-    def status_completed(self) -> Global___StatusCompleted:
+    def status_completed(self) -> _status_event_pb2.StatusCompleted:
         """Terminal: the outcome is met."""
 
     @_builtins.property
-    def status_failed(self) -> Global___StatusFailed:
+    def status_failed(self) -> _status_event_pb2.StatusFailed:
         """Terminal: the session cannot be recovered."""
 
     @_builtins.property
-    def status_archived(self) -> Global___StatusArchived:
+    def status_archived(self) -> _status_event_pb2.StatusArchived:
         """Terminal: archived by the caller."""
 
     @_builtins.property
-    def outcome_evaluated(self) -> Global___OutcomeEvaluated:
+    def outcome_evaluated(self) -> _status_event_pb2.OutcomeEvaluated:
         """An iteration towards an outcome was judged."""
 
     @_builtins.property
-    def error(self) -> Global___ErrorEvent:
+    def error(self) -> _status_event_pb2.ErrorEvent:
         """Something failed."""
 
     def __init__(
@@ -441,32 +184,32 @@ class SessionEvent(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         turn: _builtins.int = ...,
         response_id: _builtins.str = ...,
-        response: Global___ModelResponse | None = ...,
-        user_message: Global___UserMessage | None = ...,
-        user_interrupt: Global___UserInterrupt | None = ...,
-        user_custom_tool_result: Global___UserCustomToolResult | None = ...,
-        user_tool_confirmation: Global___UserToolConfirmation | None = ...,
-        user_tool_result: Global___UserToolResult | None = ...,
-        user_define_outcome: Global___UserDefineOutcome | None = ...,
-        agent_message: Global___AgentMessage | None = ...,
-        agent_thinking: Global___AgentThinking | None = ...,
-        agent_tool_use: Global___AgentToolUse | None = ...,
-        agent_mcp_tool_use: Global___AgentMcpToolUse | None = ...,
-        agent_custom_tool_use: Global___AgentCustomToolUse | None = ...,
-        agent_tool_start: Global___AgentToolStart | None = ...,
-        agent_tool_result: Global___AgentToolResult | None = ...,
-        agent_mcp_tool_result: Global___AgentMcpToolResult | None = ...,
-        agent_context_compacted: Global___AgentContextCompacted | None = ...,
-        status_running: Global___StatusRunning | None = ...,
-        status_idle: Global___StatusIdle | None = ...,
-        status_rescheduling: Global___StatusRescheduling | None = ...,
-        status_paused: Global___StatusPaused | None = ...,
-        status_resumed: Global___StatusResumed | None = ...,
-        status_completed: Global___StatusCompleted | None = ...,
-        status_failed: Global___StatusFailed | None = ...,
-        status_archived: Global___StatusArchived | None = ...,
-        outcome_evaluated: Global___OutcomeEvaluated | None = ...,
-        error: Global___ErrorEvent | None = ...,
+        response: _agent_event_pb2.ModelResponse | None = ...,
+        user_message: _user_event_pb2.UserMessage | None = ...,
+        user_interrupt: _user_event_pb2.UserInterrupt | None = ...,
+        user_custom_tool_result: _user_event_pb2.UserCustomToolResult | None = ...,
+        user_tool_confirmation: _user_event_pb2.UserToolConfirmation | None = ...,
+        user_tool_result: _user_event_pb2.UserToolResult | None = ...,
+        user_define_outcome: _user_event_pb2.UserDefineOutcome | None = ...,
+        agent_message: _agent_event_pb2.AgentMessage | None = ...,
+        agent_thinking: _agent_event_pb2.AgentThinking | None = ...,
+        agent_tool_use: _agent_event_pb2.AgentToolUse | None = ...,
+        agent_mcp_tool_use: _agent_event_pb2.AgentMcpToolUse | None = ...,
+        agent_custom_tool_use: _agent_event_pb2.AgentCustomToolUse | None = ...,
+        agent_tool_start: _agent_event_pb2.AgentToolStart | None = ...,
+        agent_tool_result: _agent_event_pb2.AgentToolResult | None = ...,
+        agent_mcp_tool_result: _agent_event_pb2.AgentMcpToolResult | None = ...,
+        agent_context_compacted: _agent_event_pb2.AgentContextCompacted | None = ...,
+        status_running: _status_event_pb2.StatusRunning | None = ...,
+        status_idle: _status_event_pb2.StatusIdle | None = ...,
+        status_rescheduling: _status_event_pb2.StatusRescheduling | None = ...,
+        status_paused: _status_event_pb2.StatusPaused | None = ...,
+        status_resumed: _status_event_pb2.StatusResumed | None = ...,
+        status_completed: _status_event_pb2.StatusCompleted | None = ...,
+        status_failed: _status_event_pb2.StatusFailed | None = ...,
+        status_archived: _status_event_pb2.StatusArchived | None = ...,
+        outcome_evaluated: _status_event_pb2.OutcomeEvaluated | None = ...,
+        error: _status_event_pb2.ErrorEvent | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent_context_compacted", b"agent_context_compacted", "agent_custom_tool_use", b"agent_custom_tool_use", "agent_mcp_tool_result", b"agent_mcp_tool_result", "agent_mcp_tool_use", b"agent_mcp_tool_use", "agent_message", b"agent_message", "agent_thinking", b"agent_thinking", "agent_tool_result", b"agent_tool_result", "agent_tool_start", b"agent_tool_start", "agent_tool_use", b"agent_tool_use", "create_time", b"create_time", "error", b"error", "outcome_evaluated", b"outcome_evaluated", "payload", b"payload", "response", b"response", "status_archived", b"status_archived", "status_completed", b"status_completed", "status_failed", b"status_failed", "status_idle", b"status_idle", "status_paused", b"status_paused", "status_rescheduling", b"status_rescheduling", "status_resumed", b"status_resumed", "status_running", b"status_running", "user_custom_tool_result", b"user_custom_tool_result", "user_define_outcome", b"user_define_outcome", "user_interrupt", b"user_interrupt", "user_message", b"user_message", "user_tool_confirmation", b"user_tool_confirmation", "user_tool_result", b"user_tool_result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -477,1025 +220,3 @@ class SessionEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_payload) -> _WhichOneofReturnType_payload | None: ...
 
 Global___SessionEvent: _TypeAlias = SessionEvent  # noqa: Y015
-
-@_typing.final
-class ModelResponse(_message.Message):
-    """What is known about one model response."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    PROVIDER_FIELD_NUMBER: _builtins.int
-    ATTEMPT_FIELD_NUMBER: _builtins.int
-    STOP_REASON_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
-    model: _builtins.str
-    """The model that answered, as its provider knows it."""
-    provider: _builtins.str
-    """The provider, as the server names it: scripted, openai-compatible."""
-    attempt: _builtins.int
-    """Which attempt at this request was answered; 1 is the first."""
-    stop_reason: _model_pb2.ModelStopReason.ValueType
-    """Why the model stopped."""
-    @_builtins.property
-    def usage(self) -> _model_pb2.Usage:
-        """What this one response cost."""
-
-    def __init__(
-        self,
-        *,
-        model: _builtins.str = ...,
-        provider: _builtins.str = ...,
-        attempt: _builtins.int = ...,
-        stop_reason: _model_pb2.ModelStopReason.ValueType = ...,
-        usage: _model_pb2.Usage | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "model", b"model", "provider", b"provider", "stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ModelResponse: _TypeAlias = ModelResponse  # noqa: Y015
-
-@_typing.final
-class UserMessage(_message.Message):
-    """A message to the agent. Its turn is its own seq."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CONTENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Content]:
-        """At least one block."""
-
-    def __init__(
-        self,
-        *,
-        content: _abc.Iterable[_content_pb2.Content] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UserMessage: _TypeAlias = UserMessage  # noqa: Y015
-
-@_typing.final
-class UserInterrupt(_message.Message):
-    """Stops the turn that runs when this is logged."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DROP_QUEUED_FIELD_NUMBER: _builtins.int
-    drop_queued: _builtins.bool
-    """Also drops the messages that are queued with a lower seq than this event's."""
-    def __init__(
-        self,
-        *,
-        drop_queued: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drop_queued", b"drop_queued"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UserInterrupt: _TypeAlias = UserInterrupt  # noqa: Y015
-
-@_typing.final
-class UserCustomToolResult(_message.Message):
-    """The client's answer to a custom tool use."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CUSTOM_TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    CONTENT_FIELD_NUMBER: _builtins.int
-    IS_ERROR_FIELD_NUMBER: _builtins.int
-    custom_tool_use_id: _builtins.str
-    """The use that is answered. Unknown: NOT_FOUND; closed: FAILED_PRECONDITION, reason TOOL_USE_CLOSED."""
-    is_error: _builtins.bool
-    """The tool failed, and the content says how."""
-    @_builtins.property
-    def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Content]:
-        """What the model is told. May be empty."""
-
-    def __init__(
-        self,
-        *,
-        custom_tool_use_id: _builtins.str = ...,
-        content: _abc.Iterable[_content_pb2.Content] | None = ...,
-        is_error: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "custom_tool_use_id", b"custom_tool_use_id", "is_error", b"is_error"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UserCustomToolResult: _TypeAlias = UserCustomToolResult  # noqa: Y015
-
-@_typing.final
-class UserToolConfirmation(_message.Message):
-    """The client's decision on a tool use that waits for permission."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    DECISION_FIELD_NUMBER: _builtins.int
-    DENY_MESSAGE_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """The use that is decided."""
-    decision: Global___ToolConfirmation.ValueType
-    """Allow or deny. Required."""
-    deny_message: _builtins.str
-    """On a denial, what the model is told. Empty: a standard sentence."""
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-        decision: Global___ToolConfirmation.ValueType = ...,
-        deny_message: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "deny_message", b"deny_message", "tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UserToolConfirmation: _TypeAlias = UserToolConfirmation  # noqa: Y015
-
-@_typing.final
-class UserToolResult(_message.Message):
-    """The client's answer to a built-in tool use that runs at the client."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    CONTENT_FIELD_NUMBER: _builtins.int
-    IS_ERROR_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """The use that is answered."""
-    is_error: _builtins.bool
-    """The tool failed, and the content says how."""
-    @_builtins.property
-    def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Content]:
-        """What the model is told."""
-
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-        content: _abc.Iterable[_content_pb2.Content] | None = ...,
-        is_error: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "is_error", b"is_error", "tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UserToolResult: _TypeAlias = UserToolResult  # noqa: Y015
-
-@_typing.final
-class UserDefineOutcome(_message.Message):
-    """What "done" means."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CRITERIA_FIELD_NUMBER: _builtins.int
-    MAX_ITERATIONS_FIELD_NUMBER: _builtins.int
-    criteria: _builtins.str
-    """The criteria that the grader judges by. Required."""
-    max_iterations: _builtins.int
-    """Iterations at the most, 1 to 20. Absent: 3."""
-    def __init__(
-        self,
-        *,
-        criteria: _builtins.str = ...,
-        max_iterations: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_iterations", b"_max_iterations", "max_iterations", b"max_iterations"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_iterations", b"_max_iterations", "criteria", b"criteria", "max_iterations", b"max_iterations"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__max_iterations: _TypeAlias = _typing.Literal["max_iterations"]  # noqa: Y015
-    _WhichOneofArgType__max_iterations: _TypeAlias = _typing.Literal["_max_iterations", b"_max_iterations"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_iterations) -> _WhichOneofReturnType__max_iterations | None: ...
-
-Global___UserDefineOutcome: _TypeAlias = UserDefineOutcome  # noqa: Y015
-
-@_typing.final
-class AgentMessage(_message.Message):
-    """Something the model said."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CONTENT_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Content]:
-        """In the order of the answer. Empty where the model answered nothing at all."""
-
-    def __init__(
-        self,
-        *,
-        content: _abc.Iterable[_content_pb2.Content] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentMessage: _TypeAlias = AgentMessage  # noqa: Y015
-
-@_typing.final
-class AgentThinking(_message.Message):
-    """Something the model thought. Signatures that a provider needs back are kept beside the log and never shown."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TEXT_FIELD_NUMBER: _builtins.int
-    text: _builtins.str
-    """The thought, or its summary, as the provider gave it. Empty where the provider hides it."""
-    def __init__(
-        self,
-        *,
-        text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentThinking: _TypeAlias = AgentThinking  # noqa: Y015
-
-@_typing.final
-class AgentToolUse(_message.Message):
-    """The model calls a built-in tool, or a name that is no tool of the agent (then the decision is DENY)."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    INPUT_JSON_FIELD_NUMBER: _builtins.int
-    PERMISSION_FIELD_NUMBER: _builtins.int
-    RUNS_AT_CLIENT_FIELD_NUMBER: _builtins.int
-    DEADLINE_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """Made by the server, unique in the session."""
-    name: _builtins.str
-    """The tool's name."""
-    input_json: _builtins.str
-    """The input exactly as the model wrote it."""
-    permission: Global___PermissionDecision.ValueType
-    """What the policy decided."""
-    runs_at_client: _builtins.bool
-    """The client answers it with user.tool_result."""
-    @_builtins.property
-    def deadline(self) -> _timestamp_pb2.Timestamp:
-        """When a wait for the client goes to requires_action. Absent: it waits for nobody."""
-
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        input_json: _builtins.str = ...,
-        permission: Global___PermissionDecision.ValueType = ...,
-        runs_at_client: _builtins.bool = ...,
-        deadline: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "input_json", b"input_json", "name", b"name", "permission", b"permission", "runs_at_client", b"runs_at_client", "tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentToolUse: _TypeAlias = AgentToolUse  # noqa: Y015
-
-@_typing.final
-class AgentMcpToolUse(_message.Message):
-    """The model calls a tool of an MCP server."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    SERVER_NAME_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    INPUT_JSON_FIELD_NUMBER: _builtins.int
-    PERMISSION_FIELD_NUMBER: _builtins.int
-    DEADLINE_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """Made by the server, unique in the session."""
-    server_name: _builtins.str
-    """The MCP server's name in the definition."""
-    name: _builtins.str
-    """The tool's name at that server."""
-    input_json: _builtins.str
-    """The input exactly as the model wrote it."""
-    permission: Global___PermissionDecision.ValueType
-    """What the policy decided."""
-    @_builtins.property
-    def deadline(self) -> _timestamp_pb2.Timestamp:
-        """When a wait for the client goes to requires_action. Absent: it waits for nobody."""
-
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-        server_name: _builtins.str = ...,
-        name: _builtins.str = ...,
-        input_json: _builtins.str = ...,
-        permission: Global___PermissionDecision.ValueType = ...,
-        deadline: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "input_json", b"input_json", "name", b"name", "permission", b"permission", "server_name", b"server_name", "tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentMcpToolUse: _TypeAlias = AgentMcpToolUse  # noqa: Y015
-
-@_typing.final
-class AgentCustomToolUse(_message.Message):
-    """The model calls a tool that the client answers. Every follower sees it, at least once: handlers are idempotent by id."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CUSTOM_TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    INPUT_JSON_FIELD_NUMBER: _builtins.int
-    PERMISSION_FIELD_NUMBER: _builtins.int
-    DEADLINE_FIELD_NUMBER: _builtins.int
-    custom_tool_use_id: _builtins.str
-    """Made by the server, unique in the session."""
-    name: _builtins.str
-    """The tool's name."""
-    input_json: _builtins.str
-    """The input exactly as the model wrote it."""
-    permission: Global___PermissionDecision.ValueType
-    """Always ALLOW for now: custom tools are the client's own decision."""
-    @_builtins.property
-    def deadline(self) -> _timestamp_pb2.Timestamp:
-        """When the wait goes to requires_action, as wall time; a pause moves it on (status.resumed says by how much)."""
-
-    def __init__(
-        self,
-        *,
-        custom_tool_use_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        input_json: _builtins.str = ...,
-        permission: Global___PermissionDecision.ValueType = ...,
-        deadline: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["custom_tool_use_id", b"custom_tool_use_id", "deadline", b"deadline", "input_json", b"input_json", "name", b"name", "permission", b"permission"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentCustomToolUse: _TypeAlias = AgentCustomToolUse  # noqa: Y015
-
-@_typing.final
-class AgentToolStart(_message.Message):
-    """A tool that must not run twice is about to run. A crash between this and the result closes the use with
-    EFFECT_UNKNOWN.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """The use."""
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentToolStart: _TypeAlias = AgentToolStart  # noqa: Y015
-
-@_typing.final
-class AgentToolResult(_message.Message):
-    """A tool use is closed by the server."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    CONTENT_FIELD_NUMBER: _builtins.int
-    IS_ERROR_FIELD_NUMBER: _builtins.int
-    CAUSE_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """The use; also a custom tool use's id, where it was closed without the client's answer."""
-    is_error: _builtins.bool
-    """The content tells of a failure."""
-    cause: Global___ToolResultCause.ValueType
-    """Why the use is closed."""
-    @_builtins.property
-    def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Content]:
-        """What the model is told."""
-
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-        content: _abc.Iterable[_content_pb2.Content] | None = ...,
-        is_error: _builtins.bool = ...,
-        cause: Global___ToolResultCause.ValueType = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "content", b"content", "is_error", b"is_error", "tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentToolResult: _TypeAlias = AgentToolResult  # noqa: Y015
-
-@_typing.final
-class AgentMcpToolResult(_message.Message):
-    """An MCP tool use is closed."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOOL_USE_ID_FIELD_NUMBER: _builtins.int
-    CONTENT_FIELD_NUMBER: _builtins.int
-    IS_ERROR_FIELD_NUMBER: _builtins.int
-    CAUSE_FIELD_NUMBER: _builtins.int
-    STRUCTURED_CONTENT_JSON_FIELD_NUMBER: _builtins.int
-    tool_use_id: _builtins.str
-    """The use."""
-    is_error: _builtins.bool
-    """The content tells of a failure."""
-    cause: Global___ToolResultCause.ValueType
-    """Why the use is closed."""
-    structured_content_json: _builtins.str
-    """The tool's structured content, as the MCP server wrote it. Empty: none."""
-    @_builtins.property
-    def content(self) -> _containers.RepeatedCompositeFieldContainer[_content_pb2.Content]:
-        """What the model is told."""
-
-    def __init__(
-        self,
-        *,
-        tool_use_id: _builtins.str = ...,
-        content: _abc.Iterable[_content_pb2.Content] | None = ...,
-        is_error: _builtins.bool = ...,
-        cause: Global___ToolResultCause.ValueType = ...,
-        structured_content_json: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "content", b"content", "is_error", b"is_error", "structured_content_json", b"structured_content_json", "tool_use_id", b"tool_use_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentMcpToolResult: _TypeAlias = AgentMcpToolResult  # noqa: Y015
-
-@_typing.final
-class AgentContextCompacted(_message.Message):
-    """Older turns were folded into a summary; the events themselves stay in the log."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUMMARY_FIELD_NUMBER: _builtins.int
-    LAST_TURN_FIELD_NUMBER: _builtins.int
-    summary: _builtins.str
-    """Stands for the folded turns in later requests."""
-    last_turn: _builtins.int
-    """The last turn that the summary covers, in the order in which turns began."""
-    def __init__(
-        self,
-        *,
-        summary: _builtins.str = ...,
-        last_turn: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_turn", b"last_turn", "summary", b"summary"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AgentContextCompacted: _TypeAlias = AgentContextCompacted  # noqa: Y015
-
-@_typing.final
-class StatusRunning(_message.Message):
-    """A turn begins, goes on after an answer, or makes a new attempt."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ATTEMPT_FIELD_NUMBER: _builtins.int
-    attempt: _builtins.int
-    """The attempt at the model request that follows; 1 is the first."""
-    def __init__(
-        self,
-        *,
-        attempt: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusRunning: _TypeAlias = StatusRunning  # noqa: Y015
-
-@_typing.final
-class StatusIdle(_message.Message):
-    """A turn ends, or stays open with requires_action."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STOP_REASON_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def stop_reason(self) -> Global___StopReason:
-        """Why."""
-
-    @_builtins.property
-    def usage(self) -> _model_pb2.Usage:
-        """Usage of the turn so far."""
-
-    def __init__(
-        self,
-        *,
-        stop_reason: Global___StopReason | None = ...,
-        usage: _model_pb2.Usage | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stop_reason", b"stop_reason", "usage", b"usage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusIdle: _TypeAlias = StatusIdle  # noqa: Y015
-
-@_typing.final
-class StopReason(_message.Message):
-    """Why a session went idle."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    END_TURN_FIELD_NUMBER: _builtins.int
-    REQUIRES_ACTION_FIELD_NUMBER: _builtins.int
-    MAX_TOKENS_FIELD_NUMBER: _builtins.int
-    INTERRUPTED_FIELD_NUMBER: _builtins.int
-    REFUSAL_FIELD_NUMBER: _builtins.int
-    MAX_TOOL_ROUNDS_FIELD_NUMBER: _builtins.int
-    MAX_OUTCOME_ITERATIONS_FIELD_NUMBER: _builtins.int
-    TOKEN_BUDGET_FIELD_NUMBER: _builtins.int
-    RETRIES_EXHAUSTED_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def end_turn(self) -> Global___EndTurn:
-        """The model was done."""
-
-    @_builtins.property
-    def requires_action(self) -> Global___RequiresAction:
-        """The turn is open and waits for answers."""
-
-    @_builtins.property
-    def max_tokens(self) -> Global___MaxTokens:
-        """The answer reached the limit of output tokens."""
-
-    @_builtins.property
-    def interrupted(self) -> Global___Interrupted:
-        """An interrupt ended the turn."""
-
-    @_builtins.property
-    def refusal(self) -> Global___Refusal:
-        """The model declined to answer."""
-
-    @_builtins.property
-    def max_tool_rounds(self) -> Global___MaxToolRounds:
-        """The turn reached its limit of tool rounds."""
-
-    @_builtins.property
-    def max_outcome_iterations(self) -> Global___MaxOutcomeIterations:
-        """The outcome was not met within its iterations."""
-
-    @_builtins.property
-    def token_budget(self) -> Global___TokenBudget:
-        """The session reached its token budget."""
-
-    @_builtins.property
-    def retries_exhausted(self) -> Global___RetriesExhausted:
-        """A transient failure of the model outlasted the attempts; the `error` before says which."""
-
-    @_builtins.property
-    def error(self) -> Global___StoppedByError:
-        """A permanent failure; the `error` before says which."""
-
-    def __init__(
-        self,
-        *,
-        end_turn: Global___EndTurn | None = ...,
-        requires_action: Global___RequiresAction | None = ...,
-        max_tokens: Global___MaxTokens | None = ...,
-        interrupted: Global___Interrupted | None = ...,
-        refusal: Global___Refusal | None = ...,
-        max_tool_rounds: Global___MaxToolRounds | None = ...,
-        max_outcome_iterations: Global___MaxOutcomeIterations | None = ...,
-        token_budget: Global___TokenBudget | None = ...,
-        retries_exhausted: Global___RetriesExhausted | None = ...,
-        error: Global___StoppedByError | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_turn", b"end_turn", "error", b"error", "interrupted", b"interrupted", "max_outcome_iterations", b"max_outcome_iterations", "max_tokens", b"max_tokens", "max_tool_rounds", b"max_tool_rounds", "reason", b"reason", "refusal", b"refusal", "requires_action", b"requires_action", "retries_exhausted", b"retries_exhausted", "token_budget", b"token_budget"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_turn", b"end_turn", "error", b"error", "interrupted", b"interrupted", "max_outcome_iterations", b"max_outcome_iterations", "max_tokens", b"max_tokens", "max_tool_rounds", b"max_tool_rounds", "reason", b"reason", "refusal", b"refusal", "requires_action", b"requires_action", "retries_exhausted", b"retries_exhausted", "token_budget", b"token_budget"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_reason: _TypeAlias = _typing.Literal["end_turn", "requires_action", "max_tokens", "interrupted", "refusal", "max_tool_rounds", "max_outcome_iterations", "token_budget", "retries_exhausted", "error"]  # noqa: Y015
-    _WhichOneofArgType_reason: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_reason) -> _WhichOneofReturnType_reason | None: ...
-
-Global___StopReason: _TypeAlias = StopReason  # noqa: Y015
-
-@_typing.final
-class EndTurn(_message.Message):
-    """The model was done."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EndTurn: _TypeAlias = EndTurn  # noqa: Y015
-
-@_typing.final
-class RequiresAction(_message.Message):
-    """The turn is open and waits for answers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    IDS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The tool uses that wait, in the order of their calls."""
-
-    def __init__(
-        self,
-        *,
-        ids: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RequiresAction: _TypeAlias = RequiresAction  # noqa: Y015
-
-@_typing.final
-class MaxTokens(_message.Message):
-    """The answer reached the limit of output tokens."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MaxTokens: _TypeAlias = MaxTokens  # noqa: Y015
-
-@_typing.final
-class Interrupted(_message.Message):
-    """An interrupt ended the turn."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DROPPED_SEQS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def dropped_seqs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The seqs of the queued messages that were dropped: they stay in the log and never run."""
-
-    def __init__(
-        self,
-        *,
-        dropped_seqs: _abc.Iterable[_builtins.int] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_seqs", b"dropped_seqs"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Interrupted: _TypeAlias = Interrupted  # noqa: Y015
-
-@_typing.final
-class Refusal(_message.Message):
-    """The model declined to answer."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
-
-@_typing.final
-class MaxToolRounds(_message.Message):
-    """The turn reached its limit of tool rounds."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MaxToolRounds: _TypeAlias = MaxToolRounds  # noqa: Y015
-
-@_typing.final
-class MaxOutcomeIterations(_message.Message):
-    """The outcome was not met within its iterations."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___MaxOutcomeIterations: _TypeAlias = MaxOutcomeIterations  # noqa: Y015
-
-@_typing.final
-class TokenBudget(_message.Message):
-    """The session reached its token budget."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TokenBudget: _TypeAlias = TokenBudget  # noqa: Y015
-
-@_typing.final
-class RetriesExhausted(_message.Message):
-    """A transient failure outlasted the attempts."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RetriesExhausted: _TypeAlias = RetriesExhausted  # noqa: Y015
-
-@_typing.final
-class StoppedByError(_message.Message):
-    """A permanent failure."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StoppedByError: _TypeAlias = StoppedByError  # noqa: Y015
-
-@_typing.final
-class StatusRescheduling(_message.Message):
-    """A model request failed in a way that may pass."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ATTEMPT_FIELD_NUMBER: _builtins.int
-    DELAY_FIELD_NUMBER: _builtins.int
-    CAUSE_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    WAKE_TIME_FIELD_NUMBER: _builtins.int
-    attempt: _builtins.int
-    """The attempt that failed; 1 is the first."""
-    cause: Global___ErrorCode.ValueType
-    """What failed."""
-    message: _builtins.str
-    """What failed, in words. Never holds a key."""
-    @_builtins.property
-    def delay(self) -> _duration_pb2.Duration:
-        """How long the server waits before the next attempt."""
-
-    @_builtins.property
-    def wake_time(self) -> _timestamp_pb2.Timestamp:
-        """When the next attempt is due, as wall time; a pause moves it on."""
-
-    def __init__(
-        self,
-        *,
-        attempt: _builtins.int = ...,
-        delay: _duration_pb2.Duration | None = ...,
-        cause: Global___ErrorCode.ValueType = ...,
-        message: _builtins.str = ...,
-        wake_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "wake_time", b"wake_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cause", b"cause", "delay", b"delay", "message", b"message", "wake_time", b"wake_time"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusRescheduling: _TypeAlias = StatusRescheduling  # noqa: Y015
-
-@_typing.final
-class StatusPaused(_message.Message):
-    """The pause flag was set: what is in hand is finished, nothing new starts."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusPaused: _TypeAlias = StatusPaused  # noqa: Y015
-
-@_typing.final
-class StatusResumed(_message.Message):
-    """The pause flag was cleared."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAUSED_FOR_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def paused_for(self) -> _duration_pb2.Duration:
-        """How long the session was paused: open deadlines and backoffs moved on by it."""
-
-    def __init__(
-        self,
-        *,
-        paused_for: _duration_pb2.Duration | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["paused_for", b"paused_for"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused_for", b"paused_for"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusResumed: _TypeAlias = StatusResumed  # noqa: Y015
-
-@_typing.final
-class StatusCompleted(_message.Message):
-    """Terminal: the outcome is met."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusCompleted: _TypeAlias = StatusCompleted  # noqa: Y015
-
-@_typing.final
-class StatusFailed(_message.Message):
-    """Terminal: the session cannot be recovered. The `error` before says why."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusFailed: _TypeAlias = StatusFailed  # noqa: Y015
-
-@_typing.final
-class StatusArchived(_message.Message):
-    """Terminal: archived by the caller."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___StatusArchived: _TypeAlias = StatusArchived  # noqa: Y015
-
-@_typing.final
-class OutcomeEvaluated(_message.Message):
-    """An iteration towards an outcome was judged."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ITERATION_FIELD_NUMBER: _builtins.int
-    MET_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    iteration: _builtins.int
-    """1 is the first."""
-    met: _builtins.bool
-    """Whether the criteria are met."""
-    reason: _builtins.str
-    """Why, in the grader's words."""
-    def __init__(
-        self,
-        *,
-        iteration: _builtins.int = ...,
-        met: _builtins.bool = ...,
-        reason: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["iteration", b"iteration", "met", b"met", "reason", b"reason"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___OutcomeEvaluated: _TypeAlias = OutcomeEvaluated  # noqa: Y015
-
-@_typing.final
-class ErrorEvent(_message.Message):
-    """Something failed."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    CODE_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
-    NEXT_FIELD_NUMBER: _builtins.int
-    TURN_EXCLUDED_FIELD_NUMBER: _builtins.int
-    code: Global___ErrorCode.ValueType
-    """What."""
-    message: _builtins.str
-    """What, in words. Never holds a key."""
-    next: Global___ErrorNext.ValueType
-    """What happens next."""
-    turn_excluded: _builtins.bool
-    """The provider rejected the turn's content: the turn stays in the log but out of later requests."""
-    def __init__(
-        self,
-        *,
-        code: Global___ErrorCode.ValueType = ...,
-        message: _builtins.str = ...,
-        next: Global___ErrorNext.ValueType = ...,
-        turn_excluded: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "next", b"next", "turn_excluded", b"turn_excluded"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ErrorEvent: _TypeAlias = ErrorEvent  # noqa: Y015

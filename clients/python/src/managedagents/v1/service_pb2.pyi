@@ -12,6 +12,7 @@ from managedagents.v1 import event_pb2 as _event_pb2
 from managedagents.v1 import model_pb2 as _model_pb2
 from managedagents.v1 import session_pb2 as _session_pb2
 from managedagents.v1 import stream_pb2 as _stream_pb2
+from managedagents.v1 import user_event_pb2 as _user_event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -129,7 +130,7 @@ class StartSessionRequest(_message.Message):
         """For the caller: filters of ListSessions match on it. At most 64 entries; keys of 1 to 128 bytes, values of at most 512."""
 
     @_builtins.property
-    def initial_events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.UserEvent]:
+    def initial_events(self) -> _containers.RepeatedCompositeFieldContainer[_user_event_pb2.UserEvent]:
         """Events that the log begins with, in order, each as by SendEvent."""
 
     def __init__(
@@ -140,7 +141,7 @@ class StartSessionRequest(_message.Message):
         overrides: _session_pb2.SessionOverrides | None = ...,
         environment: _session_pb2.EnvironmentConfig | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        initial_events: _abc.Iterable[_event_pb2.UserEvent] | None = ...,
+        initial_events: _abc.Iterable[_user_event_pb2.UserEvent] | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "environment", b"environment", "overrides", b"overrides", "version", b"version"]  # noqa: Y015
@@ -193,14 +194,14 @@ class SendEventRequest(_message.Message):
     request_id: _builtins.str
     """See the service."""
     @_builtins.property
-    def event(self) -> _event_pb2.UserEvent:
+    def event(self) -> _user_event_pb2.UserEvent:
         """The event. Required."""
 
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
-        event: _event_pb2.UserEvent | None = ...,
+        event: _user_event_pb2.UserEvent | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from managedagents.v1 import content_pb2, event_pb2
+from managedagents.v1 import content_pb2, user_event_pb2
 from managedagents_server.rpc.validate.problems import Problems, limit
 from managedagents_server.words.limits import Limits
 
 
-def check_event(problems: Problems, path: str, event: event_pb2.UserEvent, limits: Limits) -> None:
+def check_event(problems: Problems, path: str, event: user_event_pb2.UserEvent, limits: Limits) -> None:
     limit("event_bytes", f"the size of {path} in bytes", event.ByteSize(), limits.event_bytes)
     match event.WhichOneof("event"):
         case None:
