@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import grpc
 
@@ -15,6 +15,11 @@ from managedagents._follow import Follow, FollowItem
 from managedagents._run import Confirm, OnEvent, Run, RunResult
 from managedagents._tools import Answers, Tools
 from managedagents.v1 import agent_pb2, event_pb2, service_pb2, service_pb2_grpc, session_pb2, user_event_pb2
+
+PageRequest = TypeVar(
+    "PageRequest", service_pb2.ListAgentsRequest, service_pb2.ListSessionsRequest, service_pb2.ListEventsRequest
+)
+Page = TypeVar("Page", service_pb2.ListAgentsResponse, service_pb2.ListSessionsResponse, service_pb2.ListEventsResponse)
 
 
 class Client:
@@ -226,13 +231,9 @@ class Client:
         request = service_pb2.ListAgentsRequest(
             metadata=metadata, include_archived=include_archived, page_size=page_size
         )
-        while True:
-            page = await self._calls.unary(self._stub.ListAgents, request)
+        async for page in self._pages(self._stub.ListAgents, request):
             for agent in page.agents:
                 yield agent
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def update_agent(
         self, agent_id: str, version: int, definition: Definition, *, request_id: str | None = None
@@ -265,13 +266,9 @@ class Client:
         request = service_pb2.ListSessionsRequest(
             agent_id=agent_id, statuses=statuses, metadata=metadata, page_size=page_size
         )
-        while True:
-            page = await self._calls.unary(self._stub.ListSessions, request)
+        async for page in self._pages(self._stub.ListSessions, request):
             for session in page.sessions:
                 yield session
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def list_events(
         self, session_id: str, from_seq: int = 0, *, kinds: Sequence[str] = (), page_size: int = 0
@@ -280,10 +277,16 @@ class Client:
         request = service_pb2.ListEventsRequest(
             session_id=session_id, from_seq=from_seq, kinds=kinds, page_size=page_size
         )
-        while True:
-            page = await self._calls.unary(self._stub.ListEvents, request)
+        async for page in self._pages(self._stub.ListEvents, request):
             for event in page.events:
                 yield event
+
+    async def _pages(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[PageRequest, Page]", request: PageRequest
+    ) -> AsyncIterator[Page]:
+        while True:
+            page = await self._calls.unary(method, request)
+            yield page
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token

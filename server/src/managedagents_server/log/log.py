@@ -143,6 +143,8 @@ class Log:
             self._probe_later()
         else:
             self._room.set()
+            if self._probe is not None:
+                self._probe.cancel()
         if self.on_writable is not None:
             self.on_writable(not full)
 

@@ -28,13 +28,13 @@ class Agents:
             update_time=now,
             archive_time=None,
         )
-        await self._around.log.create_agent(row, _kept(key, response.SerializeToString()))
+        await self._around.log.create_agent(row, KeptAnswer.of(key, response))
         return response
 
     async def archive(self, request: pb.ArchiveAgentRequest, key: RequestKey | None) -> pb.ArchiveAgentResponse:
         await self._row(request.agent_id)
         response = pb.ArchiveAgentResponse()
-        kept = _kept(key, response.SerializeToString())
+        kept = KeptAnswer.of(key, response)
         await self._around.log.archive_agent(TENANT, request.agent_id, self._around.clock.wall(), kept)
         return response
 
@@ -59,10 +59,6 @@ class Agents:
         if row is None:
             raise AgentNotFound(f"there is no agent {agent_id}", agent_id=agent_id)
         return row
-
-
-def _kept(key: RequestKey | None, response: bytes) -> KeptAnswer | None:
-    return None if key is None else KeptAnswer(key, response)
 
 
 def _agent(row: AgentRow) -> agent_pb2.Agent:

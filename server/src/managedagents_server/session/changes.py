@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 
 from managedagents.v1 import service_pb2 as pb
 from managedagents.v1 import session_pb2, status_event_pb2, user_event_pb2
-from managedagents_server.log import LogConflict, NewSession, SessionFields
+from managedagents_server.log import LogConflict, NewSession
 from managedagents_server.session import inbox, views
 from managedagents_server.session.around import Around
 from managedagents_server.session.frames import Event
 from managedagents_server.session.housekeeping import Housekeeping
 from managedagents_server.session.loops import Loops
 from managedagents_server.session.registry import Registry
-from managedagents_server.session.session import Session, number
+from managedagents_server.session.session import Session, fields_of, number
 from managedagents_server.session.state import State
 from managedagents_server.words import ids
 from managedagents_server.words.errors import (
@@ -70,8 +70,8 @@ class Changes:
             views.dump_metadata(request.metadata),
             now,
             rows,
-            SessionFields(state.head, state.log_bytes, int(state.status), around.wake_time(state), state.dump()),
-            _kept(key, response),
+            fields_of(state, around.wake_time(state)),
+            KeptAnswer.of(key, response),
         )
         session_key = await around.log.start_session(new)
         definition = await self._registry.definition(agent.agent_id, agent.version)
@@ -79,8 +79,7 @@ class Changes:
         return response
 
     async def send_event(self, request: pb.SendEventRequest, key: RequestKey | None) -> pb.SendEventResponse:
-        seq, _ = await self._send(request.session_id, request.event, key, lambda seq, _: pb.SendEventResponse(seq=seq))
-        return pb.SendEventResponse(seq=seq)
+        return await self._send(request.session_id, request.event, key, lambda seq, _: pb.SendEventResponse(seq=seq))
 
     async def interrupt(self, request: pb.InterruptRequest, key: RequestKey | None) -> pb.InterruptResponse:
         event = user_event_pb2.UserEvent(user_interrupt=user_event_pb2.UserInterrupt(drop_queued=request.drop_queued))
@@ -88,8 +87,7 @@ class Changes:
         def answer(seq: int, state: State) -> pb.InterruptResponse:
             return pb.InterruptResponse(seq=seq, status=views.status(state.status))
 
-        _, response = await self._send(request.session_id, event, key, answer)
-        return response
+        return await self._send(request.session_id, event, key, answer)
 
     async def _send(
         self,
@@ -97,7 +95,7 @@ class Changes:
         event: user_event_pb2.UserEvent,
         key: RequestKey | None,
         answer: Callable[[int, State], R],
-    ) -> tuple[int, R]:
+    ) -> R:
         limits = self._around.limits
 
         def decide(state: State) -> list[Event]:
@@ -128,7 +126,7 @@ class Changes:
         def answer(seq: int, _: State) -> pb.PauseResponse:
             return pb.PauseResponse(seq=seq, status=session_pb2.SESSION_STATUS_PAUSED)
 
-        return (await self._change(request.session_id, decide, key, answer))[1]
+        return await self._change(request.session_id, decide, key, answer)
 
     async def resume(self, request: pb.ResumeRequest, key: RequestKey | None) -> pb.ResumeResponse:
         def decide(state: State) -> list[Event] | int:
@@ -136,7 +134,7 @@ class Changes:
             if not state.paused_seq:
                 return state.resumed_seq
             event = Event(status_resumed=status_event_pb2.StatusResumed())
-            # Wall time may have been set back meanwhile.
+            # Wall time may have been set back by the time of a restart.
             paused_for = max(0, self._around.clock.wall() - state.paused_time)
             event.status_resumed.paused_for.FromNanoseconds(paused_for)
             return [event]
@@ -144,7 +142,7 @@ class Changes:
         def answer(seq: int, state: State) -> pb.ResumeResponse:
             return pb.ResumeResponse(seq=seq, status=views.status(state.status))
 
-        return (await self._change(request.session_id, decide, key, answer))[1]
+        return await self._change(request.session_id, decide, key, answer)
 
     async def archive(self, request: pb.ArchiveRequest, key: RequestKey | None) -> pb.ArchiveResponse:
         def decide(state: State) -> list[Event]:
@@ -156,7 +154,7 @@ class Changes:
         def answer(seq: int, _: State) -> pb.ArchiveResponse:
             return pb.ArchiveResponse(seq=seq)
 
-        return (await self._change(request.session_id, decide, key, answer))[1]
+        return await self._change(request.session_id, decide, key, answer)
 
     async def _change(
         self,
@@ -164,9 +162,9 @@ class Changes:
         decide: Callable[[State], list[Event] | int],
         key: RequestKey | None,
         answer: Callable[[int, State], R],
-    ) -> tuple[int, R]:
+    ) -> R:
         """Appends the events that `decide` makes of the state, or nothing where it gives a seq that stands already.
-        Gives the first one's seq."""
+        `answer` is made of the first one's seq and the state behind them."""
         for _ in range(_TRIES):
             session = await self._registry.get(session_id)
             try:
@@ -181,7 +179,7 @@ class Changes:
                 if isinstance(events, int):
                     response = answer(events, session.state)
                     await self._stands(session, key, response)
-                    return events, response
+                    return response
                 return await self._append(session, events, key, answer)
             except LogConflict:
                 continue
@@ -189,17 +187,17 @@ class Changes:
 
     async def _append(
         self, session: Session, events: list[Event], key: RequestKey | None, answer: Callable[[int, State], R]
-    ) -> tuple[int, R]:
+    ) -> R:
         answers: list[R] = []
 
         def kept(seq: int) -> KeptAnswer | None:
             answers.append(answer(seq, session.state))
-            return _kept(key, answers[0])
+            return KeptAnswer.of(key, answers[0])
 
         done = session.append(events, kept=kept)
         self._take_up(session)
         await done
-        return events[0].seq, answers[0]
+        return answers[0]
 
     def _take_up(self, session: Session) -> None:
         """Something came in for the session. Its loop need not wait for the commit: what it logs stands behind this in
@@ -213,7 +211,7 @@ class Changes:
         await session.settled()
         if session.lost:
             raise LogConflict("what the answer rests on was not written")
-        kept = _kept(key, response)
+        kept = KeptAnswer.of(key, response)
         if kept is not None:
             await self._around.log.keep(kept)
 
@@ -225,7 +223,7 @@ class Changes:
             raise SessionNotFound.of(request.session_id)
         response = pb.DeleteSessionResponse()
         try:
-            await self._around.log.bury(row.key, self._around.clock.wall(), _kept(key, response))
+            await self._around.log.bury(row.key, self._around.clock.wall(), KeptAnswer.of(key, response))
         except LogConflict as error:
             raise SessionNotFound.of(request.session_id) from error
         session = self._registry.peek(request.session_id)
@@ -236,10 +234,6 @@ class Changes:
             self._registry.forget(session)
         self._housekeeping.purge(row.key)
         return response
-
-
-def _kept(key: RequestKey | None, response: Message) -> KeptAnswer | None:
-    return None if key is None else KeptAnswer(key, response.SerializeToString())
 
 
 def _must_take(state: State, limits: Limits) -> None:

@@ -35,6 +35,10 @@ def number(state: State, events: Sequence[Event], now: int, *, group: int) -> li
     return rows
 
 
+def fields_of(state: State, wake_time: int | None) -> SessionFields:
+    return SessionFields(state.head, state.log_bytes, int(state.status), wake_time, state.dump())
+
+
 class Session:
     def __init__(
         self,
@@ -82,8 +86,7 @@ class Session:
         if self._conversation is not None:
             for event in events:
                 self._conversation.add(event, verbatim if event.HasField("response") else None)
-        state = self.state
-        fields = SessionFields(state.head, state.log_bytes, int(state.status), self._next_wake(state), state.dump())
+        fields = fields_of(self.state, self._next_wake(self.state))
         verbatim_row = None if verbatim is None else VerbatimRow(head + 1, verbatim.provider, verbatim.blob)
         append = Append(self.key, head, rows, fields, now, verbatim_row, kept(head + 1))
         done = self._log.append(append)

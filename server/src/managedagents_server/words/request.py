@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from google.protobuf.message import Message
+
 TENANT = "default"
 """The only tenant until callers have identities; every row belongs to one."""
 
@@ -22,3 +24,8 @@ class KeptAnswer:
 
     key: RequestKey
     response: bytes
+
+    @classmethod
+    def of(cls, key: RequestKey | None, response: Message) -> "KeptAnswer | None":
+        """None: the request has no id, and nothing is kept."""
+        return None if key is None else cls(key, response.SerializeToString())
