@@ -8,6 +8,27 @@ from managedagents.v1 import agent_pb2, content_pb2, event_pb2, model_pb2, statu
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model, where it is served, and what it is asked with: everything resolved, nothing asked yet."""
+
+    provider: str
+    """One of names.py."""
+    model: str
+    base_url: str
+    """Empty: the provider's public address."""
+    key: str = field(default="", repr=False)
+    """Empty: none."""
+    speed: agent_pb2.ModelSpeed.ValueType = agent_pb2.MODEL_SPEED_UNSPECIFIED
+    private: bool = False
+    """The operator allows a private address here."""
+
+    @property
+    def address(self) -> str:
+        """Whose failures are counted together: a dead provider is dead for every model and key of it."""
+        return f"{self.provider} {self.base_url}"
+
+
+@dataclass(frozen=True, slots=True)
 class Verbatim:
     """What a provider needs back exactly as it gave it: signatures, its own ids. Opaque to everybody else."""
 

@@ -34,7 +34,13 @@ class Limits:
     provider_attempts: int = field(default=6, metadata={"doc": "attempts at one model request"})
     retry_first: float = field(default=10.0, metadata={"doc": "delay before the second attempt; doubles from there"})
     retry_most: float = field(default=150.0, metadata={"doc": "longest delay between attempts, Retry-After included"})
-    model_timeout: float = field(default=600.0, metadata={"doc": "silence of a model before it counts as a timeout"})
+    model_first_token: float = field(default=300.0, metadata={"doc": "wait for the first token of a model's answer"})
+    model_stall: float = field(default=180.0, metadata={"doc": "silence of a model in the middle of its answer"})
+    endpoint_turns: int = field(default=192, metadata={"doc": "turns at work at once on one provider's address"})
+    breaker_failures: int = field(
+        default=5, metadata={"doc": "failures in a row after which a provider's address is left alone"}
+    )
+    breaker_seconds: float = field(default=30.0, metadata={"doc": "for how long, until one request tries it again"})
     heartbeat: float = field(default=10.0, metadata={"doc": "silence of a stream before a progress message"})
     request_id_hours: float = field(default=24.0, metadata={"doc": "hours that a request id is remembered"})
     drain_grace: float = field(default=10.0, metadata={"doc": "time that running turns get at SIGTERM"})

@@ -100,7 +100,7 @@ class ModelResponse(_message.Message):
     model: _builtins.str
     """The model that answered, as its provider knows it."""
     provider: _builtins.str
-    """The provider, as the server names it: scripted, openai-compatible."""
+    """The provider, as the server names it: openai, openai-compatible, anthropic, gemini, ollama, scripted."""
     attempt: _builtins.int
     """Which attempt at this request was answered; 1 is the first."""
     stop_reason: _model_pb2.ModelStopReason.ValueType
@@ -402,7 +402,9 @@ Global___AgentMcpToolResult: _TypeAlias = AgentMcpToolResult  # noqa: Y015
 
 @_typing.final
 class AgentContextCompacted(_message.Message):
-    """Older turns were folded into a summary; the events themselves stay in the log."""
+    """Older turns were folded into a summary; the events themselves stay in the log. What the summary cost stands in the
+    event's `response`, and counts for the turn that it was made in.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from managedagents.v1 import model_pb2 as managedagents_dot_v1_dot_model__pb2
 from managedagents.v1 import scripted_pb2 as managedagents_dot_v1_dot_scripted__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmanagedagents/v1/agent.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmanagedagents/v1/scripted.proto\"\xa5\x05\n\x0f\x41gentDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06system\x18\x03 \x01(\t\x12&\n\x05model\x18\x04 \x01(\x0b\x32\x17.managedagents.v1.Model\x12\x37\n\x0emodel_settings\x18\x05 \x01(\x0b\x32\x1f.managedagents.v1.ModelSettings\x12%\n\x05tools\x18\x06 \x03(\x0b\x32\x16.managedagents.v1.Tool\x12\x30\n\x0bmcp_servers\x18\x07 \x03(\x0b\x32\x1b.managedagents.v1.McpServer\x12\'\n\x06skills\x18\x08 \x03(\x0b\x32\x17.managedagents.v1.Skill\x12=\n\x11permission_policy\x18\t \x01(\x0b\x32\".managedagents.v1.PermissionPolicy\x12-\n\ttool_host\x18\n \x01(\x0e\x32\x1a.managedagents.v1.ToolHost\x12\x36\n\x13\x63ustom_tool_timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\ncompaction\x18\x0c \x01(\x0b\x32\".managedagents.v1.CompactionPolicy\x12\x19\n\x0ctoken_budget\x18\r \x01(\x03H\x00\x88\x01\x01\x12\x41\n\x08metadata\x18\x0e \x03(\x0b\x32/.managedagents.v1.AgentDefinition.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_token_budget\"\x8e\x01\n\x05Model\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x39\n\x0eprovider_model\x18\x02 \x01(\x0b\x32\x1f.managedagents.v1.ProviderModelH\x00\x12\x33\n\x08scripted\x18\x03 \x01(\x0b\x32\x1f.managedagents.v1.ScriptedModelH\x00\x42\x05\n\x03ref\"\xbe\x01\n\rProviderModel\x12,\n\x08provider\x18\x01 \x01(\x0e\x32\x1a.managedagents.v1.Provider\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x14\n\ncredential\x18\x04 \x01(\tH\x00\x12\x11\n\x07\x61pi_key\x18\x05 \x01(\tH\x00\x12+\n\x05speed\x18\x06 \x01(\x0e\x32\x1c.managedagents.v1.ModelSpeedB\x08\n\x06secret\"\xee\x01\n\rModelSettings\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0estop_sequences\x18\x03 \x03(\t\x12\x39\n\x0fthinking_effort\x18\x04 \x01(\x0e\x32 .managedagents.v1.ThinkingEffort\x12\x1c\n\x14response_schema_json\x18\x05 \x01(\t\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x02\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x07\n\x05_seed\"\xcd\x02\n\x04Tool\x12.\n\x06\x63ustom\x18\x01 \x01(\x0b\x32\x1c.managedagents.v1.CustomToolH\x00\x12*\n\x04\x62\x61sh\x18\x02 \x01(\x0b\x32\x1a.managedagents.v1.BashToolH\x00\x12\x36\n\nfilesystem\x18\x03 \x01(\x0b\x32 .managedagents.v1.FilesystemToolH\x00\x12=\n\x0e\x63ode_execution\x18\x04 \x01(\x0b\x32#.managedagents.v1.CodeExecutionToolH\x00\x12\x33\n\tweb_fetch\x18\x05 \x01(\x0b\x32\x1e.managedagents.v1.WebFetchToolH\x00\x12\x35\n\nweb_search\x18\x06 \x01(\x0b\x32\x1f.managedagents.v1.WebSearchToolH\x00\x42\x06\n\x04tool\"J\n\nCustomTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11input_schema_json\x18\x03 \x01(\t\"\n\n\x08\x42\x61shTool\"\x10\n\x0e\x46ilesystemTool\"\x13\n\x11\x43odeExecutionTool\"\x0e\n\x0cWebFetchTool\"\x0f\n\rWebSearchTool\"\xaa\x01\n\tMcpServer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05stdio\x18\x02 \x01(\x0b\x32\x1a.managedagents.v1.McpStdioH\x00\x12)\n\x04http\x18\x03 \x01(\x0b\x32\x19.managedagents.v1.McpHttpH\x00\x12\x14\n\nconfigured\x18\x04 \x01(\tH\x00\x12\x14\n\x0c\x61uto_approve\x18\x05 \x01(\x08\x42\x0b\n\ttransport\"\x87\x01\n\x08McpStdio\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x30\n\x03\x65nv\x18\x03 \x03(\x0b\x32#.managedagents.v1.McpStdio.EnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x07McpHttp\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x0b\n\x03sse\x18\x03 \x01(\x08\"\x19\n\x05Skill\x12\x10\n\x08skill_id\x18\x01 \x01(\t\"\xd3\x01\n\x10PermissionPolicy\x12\x31\n\x07\x64\x65\x66\x61ult\x18\x01 \x01(\x0e\x32 .managedagents.v1.PermissionMode\x12<\n\x05tools\x18\x02 \x03(\x0b\x32-.managedagents.v1.PermissionPolicy.ToolsEntry\x1aN\n\nToolsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0e\x32 .managedagents.v1.PermissionMode:\x02\x38\x01\"%\n\x10\x43ompactionPolicy\x12\x11\n\tthreshold\x18\x01 \x01(\x01\"\xf5\x01\n\x05\x41gent\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x35\n\ndefinition\x18\x03 \x01(\x0b\x32!.managedagents.v1.AgentDefinition\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61rchive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9b\x01\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROVIDER_OPENAI\x10\x01\x12\x1e\n\x1aPROVIDER_OPENAI_COMPATIBLE\x10\x02\x12\x16\n\x12PROVIDER_ANTHROPIC\x10\x03\x12\x13\n\x0fPROVIDER_GEMINI\x10\x04\x12\x13\n\x0fPROVIDER_OLLAMA\x10\x05*Y\n\nModelSpeed\x12\x1b\n\x17MODEL_SPEED_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_SPEED_STANDARD\x10\x01\x12\x14\n\x10MODEL_SPEED_FAST\x10\x02*\x9a\x01\n\x0eThinkingEffort\x12\x1f\n\x1bTHINKING_EFFORT_UNSPECIFIED\x10\x00\x12\x18\n\x14THINKING_EFFORT_NONE\x10\x01\x12\x17\n\x13THINKING_EFFORT_LOW\x10\x02\x12\x1a\n\x16THINKING_EFFORT_MEDIUM\x10\x03\x12\x18\n\x14THINKING_EFFORT_HIGH\x10\x04*Q\n\x08ToolHost\x12\x19\n\x15TOOL_HOST_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_HOST_SERVER\x10\x01\x12\x14\n\x10TOOL_HOST_CLIENT\x10\x02*\x89\x01\n\x0ePermissionMode\x12\x1f\n\x1bPERMISSION_MODE_UNSPECIFIED\x10\x00\x12 \n\x1cPERMISSION_MODE_AUTO_APPROVE\x10\x01\x12\x1a\n\x16PERMISSION_MODE_PROMPT\x10\x02\x12\x18\n\x14PERMISSION_MODE_DENY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmanagedagents/v1/agent.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmanagedagents/v1/model.proto\x1a\x1fmanagedagents/v1/scripted.proto\"\xa5\x05\n\x0f\x41gentDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06system\x18\x03 \x01(\t\x12&\n\x05model\x18\x04 \x01(\x0b\x32\x17.managedagents.v1.Model\x12\x37\n\x0emodel_settings\x18\x05 \x01(\x0b\x32\x1f.managedagents.v1.ModelSettings\x12%\n\x05tools\x18\x06 \x03(\x0b\x32\x16.managedagents.v1.Tool\x12\x30\n\x0bmcp_servers\x18\x07 \x03(\x0b\x32\x1b.managedagents.v1.McpServer\x12\'\n\x06skills\x18\x08 \x03(\x0b\x32\x17.managedagents.v1.Skill\x12=\n\x11permission_policy\x18\t \x01(\x0b\x32\".managedagents.v1.PermissionPolicy\x12-\n\ttool_host\x18\n \x01(\x0e\x32\x1a.managedagents.v1.ToolHost\x12\x36\n\x13\x63ustom_tool_timeout\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\ncompaction\x18\x0c \x01(\x0b\x32\".managedagents.v1.CompactionPolicy\x12\x19\n\x0ctoken_budget\x18\r \x01(\x03H\x00\x88\x01\x01\x12\x41\n\x08metadata\x18\x0e \x03(\x0b\x32/.managedagents.v1.AgentDefinition.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0f\n\r_token_budget\"\x8e\x01\n\x05Model\x12\x0e\n\x04name\x18\x01 \x01(\tH\x00\x12\x39\n\x0eprovider_model\x18\x02 \x01(\x0b\x32\x1f.managedagents.v1.ProviderModelH\x00\x12\x33\n\x08scripted\x18\x03 \x01(\x0b\x32\x1f.managedagents.v1.ScriptedModelH\x00\x42\x05\n\x03ref\"\xbe\x01\n\rProviderModel\x12,\n\x08provider\x18\x01 \x01(\x0e\x32\x1a.managedagents.v1.Provider\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x03 \x01(\t\x12\x14\n\ncredential\x18\x04 \x01(\tH\x00\x12\x11\n\x07\x61pi_key\x18\x05 \x01(\tH\x00\x12+\n\x05speed\x18\x06 \x01(\x0e\x32\x1c.managedagents.v1.ModelSpeedB\x08\n\x06secret\"\xee\x01\n\rModelSettings\x12\x17\n\nmax_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\x0estop_sequences\x18\x03 \x03(\t\x12\x39\n\x0fthinking_effort\x18\x04 \x01(\x0e\x32 .managedagents.v1.ThinkingEffort\x12\x1c\n\x14response_schema_json\x18\x05 \x01(\t\x12\x11\n\x04seed\x18\x06 \x01(\x03H\x02\x88\x01\x01\x42\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x07\n\x05_seed\"\xcd\x02\n\x04Tool\x12.\n\x06\x63ustom\x18\x01 \x01(\x0b\x32\x1c.managedagents.v1.CustomToolH\x00\x12*\n\x04\x62\x61sh\x18\x02 \x01(\x0b\x32\x1a.managedagents.v1.BashToolH\x00\x12\x36\n\nfilesystem\x18\x03 \x01(\x0b\x32 .managedagents.v1.FilesystemToolH\x00\x12=\n\x0e\x63ode_execution\x18\x04 \x01(\x0b\x32#.managedagents.v1.CodeExecutionToolH\x00\x12\x33\n\tweb_fetch\x18\x05 \x01(\x0b\x32\x1e.managedagents.v1.WebFetchToolH\x00\x12\x35\n\nweb_search\x18\x06 \x01(\x0b\x32\x1f.managedagents.v1.WebSearchToolH\x00\x42\x06\n\x04tool\"J\n\nCustomTool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x19\n\x11input_schema_json\x18\x03 \x01(\t\"\n\n\x08\x42\x61shTool\"\x10\n\x0e\x46ilesystemTool\"\x13\n\x11\x43odeExecutionTool\"\x0e\n\x0cWebFetchTool\"\x0f\n\rWebSearchTool\"\xaa\x01\n\tMcpServer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x05stdio\x18\x02 \x01(\x0b\x32\x1a.managedagents.v1.McpStdioH\x00\x12)\n\x04http\x18\x03 \x01(\x0b\x32\x19.managedagents.v1.McpHttpH\x00\x12\x14\n\nconfigured\x18\x04 \x01(\tH\x00\x12\x14\n\x0c\x61uto_approve\x18\x05 \x01(\x08\x42\x0b\n\ttransport\"\x87\x01\n\x08McpStdio\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x02 \x03(\t\x12\x30\n\x03\x65nv\x18\x03 \x03(\x0b\x32#.managedagents.v1.McpStdio.EnvEntry\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"7\n\x07McpHttp\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\ncredential\x18\x02 \x01(\t\x12\x0b\n\x03sse\x18\x03 \x01(\x08\"\x19\n\x05Skill\x12\x10\n\x08skill_id\x18\x01 \x01(\t\"\xd3\x01\n\x10PermissionPolicy\x12\x31\n\x07\x64\x65\x66\x61ult\x18\x01 \x01(\x0e\x32 .managedagents.v1.PermissionMode\x12<\n\x05tools\x18\x02 \x03(\x0b\x32-.managedagents.v1.PermissionPolicy.ToolsEntry\x1aN\n\nToolsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0e\x32 .managedagents.v1.PermissionMode:\x02\x38\x01\"<\n\x10\x43ompactionPolicy\x12\x11\n\tthreshold\x18\x01 \x01(\x01\x12\x15\n\rwindow_tokens\x18\x02 \x01(\x03\"\x9d\x02\n\x05\x41gent\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x35\n\ndefinition\x18\x03 \x01(\x0b\x32!.managedagents.v1.AgentDefinition\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61rchive_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x05usage\x18\x07 \x01(\x0b\x32\x17.managedagents.v1.Usage*\x9b\x01\n\x08Provider\x12\x18\n\x14PROVIDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROVIDER_OPENAI\x10\x01\x12\x1e\n\x1aPROVIDER_OPENAI_COMPATIBLE\x10\x02\x12\x16\n\x12PROVIDER_ANTHROPIC\x10\x03\x12\x13\n\x0fPROVIDER_GEMINI\x10\x04\x12\x13\n\x0fPROVIDER_OLLAMA\x10\x05*Y\n\nModelSpeed\x12\x1b\n\x17MODEL_SPEED_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_SPEED_STANDARD\x10\x01\x12\x14\n\x10MODEL_SPEED_FAST\x10\x02*\x9a\x01\n\x0eThinkingEffort\x12\x1f\n\x1bTHINKING_EFFORT_UNSPECIFIED\x10\x00\x12\x18\n\x14THINKING_EFFORT_NONE\x10\x01\x12\x17\n\x13THINKING_EFFORT_LOW\x10\x02\x12\x1a\n\x16THINKING_EFFORT_MEDIUM\x10\x03\x12\x18\n\x14THINKING_EFFORT_HIGH\x10\x04*Q\n\x08ToolHost\x12\x19\n\x15TOOL_HOST_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_HOST_SERVER\x10\x01\x12\x14\n\x10TOOL_HOST_CLIENT\x10\x02*\x89\x01\n\x0ePermissionMode\x12\x1f\n\x1bPERMISSION_MODE_UNSPECIFIED\x10\x00\x12 \n\x1cPERMISSION_MODE_AUTO_APPROVE\x10\x01\x12\x1a\n\x16PERMISSION_MODE_PROMPT\x10\x02\x12\x18\n\x14PERMISSION_MODE_DENY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,56 +41,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MCPSTDIO_ENVENTRY']._serialized_options = b'8\001'
   _globals['_PERMISSIONPOLICY_TOOLSENTRY']._loaded_options = None
   _globals['_PERMISSIONPOLICY_TOOLSENTRY']._serialized_options = b'8\001'
-  _globals['_PROVIDER']._serialized_start=2800
-  _globals['_PROVIDER']._serialized_end=2955
-  _globals['_MODELSPEED']._serialized_start=2957
-  _globals['_MODELSPEED']._serialized_end=3046
-  _globals['_THINKINGEFFORT']._serialized_start=3049
-  _globals['_THINKINGEFFORT']._serialized_end=3203
-  _globals['_TOOLHOST']._serialized_start=3205
-  _globals['_TOOLHOST']._serialized_end=3286
-  _globals['_PERMISSIONMODE']._serialized_start=3289
-  _globals['_PERMISSIONMODE']._serialized_end=3426
-  _globals['_AGENTDEFINITION']._serialized_start=149
-  _globals['_AGENTDEFINITION']._serialized_end=826
-  _globals['_AGENTDEFINITION_METADATAENTRY']._serialized_start=762
-  _globals['_AGENTDEFINITION_METADATAENTRY']._serialized_end=809
-  _globals['_MODEL']._serialized_start=829
-  _globals['_MODEL']._serialized_end=971
-  _globals['_PROVIDERMODEL']._serialized_start=974
-  _globals['_PROVIDERMODEL']._serialized_end=1164
-  _globals['_MODELSETTINGS']._serialized_start=1167
-  _globals['_MODELSETTINGS']._serialized_end=1405
-  _globals['_TOOL']._serialized_start=1408
-  _globals['_TOOL']._serialized_end=1741
-  _globals['_CUSTOMTOOL']._serialized_start=1743
-  _globals['_CUSTOMTOOL']._serialized_end=1817
-  _globals['_BASHTOOL']._serialized_start=1819
-  _globals['_BASHTOOL']._serialized_end=1829
-  _globals['_FILESYSTEMTOOL']._serialized_start=1831
-  _globals['_FILESYSTEMTOOL']._serialized_end=1847
-  _globals['_CODEEXECUTIONTOOL']._serialized_start=1849
-  _globals['_CODEEXECUTIONTOOL']._serialized_end=1868
-  _globals['_WEBFETCHTOOL']._serialized_start=1870
-  _globals['_WEBFETCHTOOL']._serialized_end=1884
-  _globals['_WEBSEARCHTOOL']._serialized_start=1886
-  _globals['_WEBSEARCHTOOL']._serialized_end=1901
-  _globals['_MCPSERVER']._serialized_start=1904
-  _globals['_MCPSERVER']._serialized_end=2074
-  _globals['_MCPSTDIO']._serialized_start=2077
-  _globals['_MCPSTDIO']._serialized_end=2212
-  _globals['_MCPSTDIO_ENVENTRY']._serialized_start=2170
-  _globals['_MCPSTDIO_ENVENTRY']._serialized_end=2212
-  _globals['_MCPHTTP']._serialized_start=2214
-  _globals['_MCPHTTP']._serialized_end=2269
-  _globals['_SKILL']._serialized_start=2271
-  _globals['_SKILL']._serialized_end=2296
-  _globals['_PERMISSIONPOLICY']._serialized_start=2299
-  _globals['_PERMISSIONPOLICY']._serialized_end=2510
-  _globals['_PERMISSIONPOLICY_TOOLSENTRY']._serialized_start=2432
-  _globals['_PERMISSIONPOLICY_TOOLSENTRY']._serialized_end=2510
-  _globals['_COMPACTIONPOLICY']._serialized_start=2512
-  _globals['_COMPACTIONPOLICY']._serialized_end=2549
-  _globals['_AGENT']._serialized_start=2552
-  _globals['_AGENT']._serialized_end=2797
+  _globals['_PROVIDER']._serialized_start=2893
+  _globals['_PROVIDER']._serialized_end=3048
+  _globals['_MODELSPEED']._serialized_start=3050
+  _globals['_MODELSPEED']._serialized_end=3139
+  _globals['_THINKINGEFFORT']._serialized_start=3142
+  _globals['_THINKINGEFFORT']._serialized_end=3296
+  _globals['_TOOLHOST']._serialized_start=3298
+  _globals['_TOOLHOST']._serialized_end=3379
+  _globals['_PERMISSIONMODE']._serialized_start=3382
+  _globals['_PERMISSIONMODE']._serialized_end=3519
+  _globals['_AGENTDEFINITION']._serialized_start=179
+  _globals['_AGENTDEFINITION']._serialized_end=856
+  _globals['_AGENTDEFINITION_METADATAENTRY']._serialized_start=792
+  _globals['_AGENTDEFINITION_METADATAENTRY']._serialized_end=839
+  _globals['_MODEL']._serialized_start=859
+  _globals['_MODEL']._serialized_end=1001
+  _globals['_PROVIDERMODEL']._serialized_start=1004
+  _globals['_PROVIDERMODEL']._serialized_end=1194
+  _globals['_MODELSETTINGS']._serialized_start=1197
+  _globals['_MODELSETTINGS']._serialized_end=1435
+  _globals['_TOOL']._serialized_start=1438
+  _globals['_TOOL']._serialized_end=1771
+  _globals['_CUSTOMTOOL']._serialized_start=1773
+  _globals['_CUSTOMTOOL']._serialized_end=1847
+  _globals['_BASHTOOL']._serialized_start=1849
+  _globals['_BASHTOOL']._serialized_end=1859
+  _globals['_FILESYSTEMTOOL']._serialized_start=1861
+  _globals['_FILESYSTEMTOOL']._serialized_end=1877
+  _globals['_CODEEXECUTIONTOOL']._serialized_start=1879
+  _globals['_CODEEXECUTIONTOOL']._serialized_end=1898
+  _globals['_WEBFETCHTOOL']._serialized_start=1900
+  _globals['_WEBFETCHTOOL']._serialized_end=1914
+  _globals['_WEBSEARCHTOOL']._serialized_start=1916
+  _globals['_WEBSEARCHTOOL']._serialized_end=1931
+  _globals['_MCPSERVER']._serialized_start=1934
+  _globals['_MCPSERVER']._serialized_end=2104
+  _globals['_MCPSTDIO']._serialized_start=2107
+  _globals['_MCPSTDIO']._serialized_end=2242
+  _globals['_MCPSTDIO_ENVENTRY']._serialized_start=2200
+  _globals['_MCPSTDIO_ENVENTRY']._serialized_end=2242
+  _globals['_MCPHTTP']._serialized_start=2244
+  _globals['_MCPHTTP']._serialized_end=2299
+  _globals['_SKILL']._serialized_start=2301
+  _globals['_SKILL']._serialized_end=2326
+  _globals['_PERMISSIONPOLICY']._serialized_start=2329
+  _globals['_PERMISSIONPOLICY']._serialized_end=2540
+  _globals['_PERMISSIONPOLICY_TOOLSENTRY']._serialized_start=2462
+  _globals['_PERMISSIONPOLICY_TOOLSENTRY']._serialized_end=2540
+  _globals['_COMPACTIONPOLICY']._serialized_start=2542
+  _globals['_COMPACTIONPOLICY']._serialized_end=2602
+  _globals['_AGENT']._serialized_start=2605
+  _globals['_AGENT']._serialized_end=2890
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from managedagents.v1 import model_pb2 as _model_pb2
 from managedagents.v1 import scripted_pb2 as _scripted_pb2
 import builtins as _builtins
 import sys
@@ -215,8 +216,8 @@ class AgentDefinition(_message.Message):
     tool_host: Global___ToolHost.ValueType
     """Where built-in tools run. UNSPECIFIED: at the server."""
     token_budget: _builtins.int
-    """Tokens (input and output together) that a session may use; reaching it ends the turn with token_budget. Absent: no
-    bound.
+    """Tokens (input and output together, of all model requests) that a session may use, at least 1. Once it is reached the
+    model is not asked again: the turn in hand, and every later one, ends with token_budget. Absent: no bound.
     """
     @_builtins.property
     def model(self) -> Global___Model:
@@ -252,7 +253,7 @@ class AgentDefinition(_message.Message):
 
     @_builtins.property
     def compaction(self) -> Global___CompactionPolicy:
-        """When older turns are folded into a summary. Absent: never."""
+        """When older turns are folded into a summary. Absent: never, and a conversation that outgrows the window is an error."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -296,7 +297,10 @@ class Model(_message.Message):
     PROVIDER_MODEL_FIELD_NUMBER: _builtins.int
     SCRIPTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The model's name alone; the provider follows from it."""
+    """The model's name alone; the provider follows from it by the server's table: gemini-… is Gemini's, gpt-…, chatgpt-…
+    and o1… to o9… are OpenAI's, claude-… Anthropic's, `name:tag` Ollama's, and what the operator added. Its credential
+    is the operator's of that provider. A name that fits no row: PROVIDER_UNUSABLE.
+    """
     @_builtins.property
     def provider_model(self) -> Global___ProviderModel:
         """The model and where it is served."""
@@ -339,15 +343,22 @@ class ProviderModel(_message.Message):
     model: _builtins.str
     """The model's name as that provider knows it. Required."""
     base_url: _builtins.str
-    """The http or https address of the interface, for example http://127.0.0.1:8080/v1. Required for
-    PROVIDER_OPENAI_COMPATIBLE. Empty elsewhere: the provider's public one.
+    """The http or https address of the interface, for example https://models.example.com/v1. Required for
+    PROVIDER_OPENAI_COMPATIBLE. Empty: the credential's own, else the provider's public one. Private and loopback
+    addresses only where the operator allows them, else PROVIDER_UNUSABLE.
     """
     credential: _builtins.str
-    """The name of a credential that the operator configured."""
+    """The name of a credential that the operator configured. It goes to its own address alone; a `base_url` that is
+    another one is PROVIDER_UNUSABLE, and so is a name that the server does not know.
+    """
     api_key: _builtins.str
-    """A key given inline: stored encrypted, sent only to `base_url`, never returned."""
+    """A key given inline, at most 8 KiB of visible ASCII: stored encrypted apart from the definition, sent only to
+    `base_url` (or the provider's public address), never returned. Where a key is stored, the definition is returned
+    with this field present and empty. Given so to UpdateAgent it keeps the key of the version that is replaced,
+    which must be of the same provider and address.
+    """
     speed: Global___ModelSpeed.ValueType
-    """The provider's service class, where it has one."""
+    """The provider's service class: OpenAI and Anthropic have one; elsewhere anything but UNSPECIFIED is refused."""
     def __init__(
         self,
         *,
@@ -387,7 +398,7 @@ class ModelSettings(_message.Message):
     thinking_effort: Global___ThinkingEffort.ValueType
     """How much the model thinks before it answers. UNSPECIFIED: the provider's default."""
     response_schema_json: _builtins.str
-    """A JSON Schema, as text, that the final answer follows. Empty: free text."""
+    """A JSON Schema (2020-12), as text, that the final answer follows. Empty: free text."""
     seed: _builtins.int
     """Makes sampling repeatable where the provider can. Absent: not asked for."""
     @_builtins.property
@@ -796,21 +807,29 @@ Global___PermissionPolicy: _TypeAlias = PermissionPolicy  # noqa: Y015
 
 @_typing.final
 class CompactionPolicy(_message.Message):
-    """When older turns are folded into a summary."""
+    """When older turns are folded into a summary, which the model makes: agent.context_compacted. Independent of it, an answer
+    that says that the conversation is too long folds once and the turn goes on.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     THRESHOLD_FIELD_NUMBER: _builtins.int
+    WINDOW_TOKENS_FIELD_NUMBER: _builtins.int
     threshold: _builtins.float
     """Share of the model's window, above 0 and below 1, at which older turns are folded. 0: 0.8."""
+    window_tokens: _builtins.int
+    """The model's window in tokens, at least 256. 0: as the server's table of models says; where it does not say, only the
+    provider's own refusal folds.
+    """
     def __init__(
         self,
         *,
         threshold: _builtins.float = ...,
+        window_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["threshold", b"threshold", "window_tokens", b"window_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -828,6 +847,7 @@ class Agent(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ARCHIVE_TIME_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     agent_id: _builtins.str
     """Made by the server, agt_…."""
     version: _builtins.int
@@ -848,6 +868,10 @@ class Agent(_message.Message):
     def archive_time(self) -> _timestamp_pb2.Timestamp:
         """When the agent was archived. Absent: it was not."""
 
+    @_builtins.property
+    def usage(self) -> _model_pb2.Usage:
+        """Usage of all its sessions, of all versions, deleted ones included."""
+
     def __init__(
         self,
         *,
@@ -857,10 +881,11 @@ class Agent(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         archive_time: _timestamp_pb2.Timestamp | None = ...,
+        usage: _model_pb2.Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "create_time", b"create_time", "definition", b"definition", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["archive_time", b"archive_time", "create_time", b"create_time", "definition", b"definition", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "archive_time", b"archive_time", "create_time", b"create_time", "definition", b"definition", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "archive_time", b"archive_time", "create_time", b"create_time", "definition", b"definition", "update_time", b"update_time", "usage", b"usage", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -160,7 +160,8 @@ class ManagedAgentRuntimeServicer:
 
     def StartSession(self, request, context):
         """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
-        them. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, NOT_IMPLEMENTED.
+        them. Reasons: AGENT_NOT_FOUND (also: no such version), AGENT_ARCHIVED, NOT_IMPLEMENTED, and for overrides those of
+        Create.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,14 +247,16 @@ class ManagedAgentRuntimeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAgent(self, request, context):
-        """Makes a new version of an agent. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, VERSION_CONFLICT.
+        """Makes a new version of an agent; those before it stay as they are, and so do their sessions. Reasons: AGENT_NOT_FOUND,
+        AGENT_ARCHIVED, VERSION_CONFLICT (the newest version is not the one that the request replaces), and those of Create.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveAgent(self, request, context):
-        """Archives an agent: it takes no new sessions; the ones it has go on. Already archived: OK.
+        """Archives an agent: it takes no new sessions. Its open turns finish; then the keys given inline in its versions are
+        erased, and a later turn that needs one ends with an error. Already archived: OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

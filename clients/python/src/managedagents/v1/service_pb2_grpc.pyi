@@ -35,7 +35,8 @@ class ManagedAgentRuntimeStub:
     """
     StartSession: _aio.UnaryUnaryMultiCallable[_service_pb2.StartSessionRequest, _service_pb2.StartSessionResponse]
     """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
-    them. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, NOT_IMPLEMENTED.
+    them. Reasons: AGENT_NOT_FOUND (also: no such version), AGENT_ARCHIVED, NOT_IMPLEMENTED, and for overrides those of
+    Create.
     """
     SendEvent: _aio.UnaryUnaryMultiCallable[_service_pb2.SendEventRequest, _service_pb2.SendEventResponse]
     """Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
@@ -72,9 +73,13 @@ class ManagedAgentRuntimeStub:
     ListAgents: _aio.UnaryUnaryMultiCallable[_service_pb2.ListAgentsRequest, _service_pb2.ListAgentsResponse]
     """Lists agents, newest first. Reasons: INVALID_PAGE_TOKEN."""
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.UpdateAgentRequest, _service_pb2.UpdateAgentResponse]
-    """Makes a new version of an agent. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, VERSION_CONFLICT."""
+    """Makes a new version of an agent; those before it stay as they are, and so do their sessions. Reasons: AGENT_NOT_FOUND,
+    AGENT_ARCHIVED, VERSION_CONFLICT (the newest version is not the one that the request replaces), and those of Create.
+    """
     ArchiveAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.ArchiveAgentRequest, _service_pb2.ArchiveAgentResponse]
-    """Archives an agent: it takes no new sessions; the ones it has go on. Already archived: OK."""
+    """Archives an agent: it takes no new sessions. Its open turns finish; then the keys given inline in its versions are
+    erased, and a later turn that needs one ends with an error. Already archived: OK.
+    """
     GetSession: _aio.UnaryUnaryMultiCallable[_service_pb2.GetSessionRequest, _service_pb2.GetSessionResponse]
     """Gives one session."""
     ListSessions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListSessionsRequest, _service_pb2.ListSessionsResponse]
@@ -115,7 +120,8 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.StartSessionRequest, _abc.Awaitable[_service_pb2.StartSessionResponse]],
     ) -> _abc.Awaitable[_service_pb2.StartSessionResponse]:
         """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
-        them. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, NOT_IMPLEMENTED.
+        them. Reasons: AGENT_NOT_FOUND (also: no such version), AGENT_ARCHIVED, NOT_IMPLEMENTED, and for overrides those of
+        Create.
         """
 
     @_abc_1.abstractmethod
@@ -218,7 +224,9 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.UpdateAgentRequest,
         context: _aio.ServicerContext[_service_pb2.UpdateAgentRequest, _abc.Awaitable[_service_pb2.UpdateAgentResponse]],
     ) -> _abc.Awaitable[_service_pb2.UpdateAgentResponse]:
-        """Makes a new version of an agent. Reasons: AGENT_NOT_FOUND, AGENT_ARCHIVED, VERSION_CONFLICT."""
+        """Makes a new version of an agent; those before it stay as they are, and so do their sessions. Reasons: AGENT_NOT_FOUND,
+        AGENT_ARCHIVED, VERSION_CONFLICT (the newest version is not the one that the request replaces), and those of Create.
+        """
 
     @_abc_1.abstractmethod
     def ArchiveAgent(
@@ -226,7 +234,9 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ArchiveAgentRequest,
         context: _aio.ServicerContext[_service_pb2.ArchiveAgentRequest, _abc.Awaitable[_service_pb2.ArchiveAgentResponse]],
     ) -> _abc.Awaitable[_service_pb2.ArchiveAgentResponse]:
-        """Archives an agent: it takes no new sessions; the ones it has go on. Already archived: OK."""
+        """Archives an agent: it takes no new sessions. Its open turns finish; then the keys given inline in its versions are
+        erased, and a later turn that needs one ends with an error. Already archived: OK.
+        """
 
     @_abc_1.abstractmethod
     def GetSession(

@@ -136,6 +136,7 @@ class Session(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    OVERRIDES_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Made by the server, ses_…."""
     agent_id: _builtins.str
@@ -166,6 +167,10 @@ class Session(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its last event was logged; create_time while there is none."""
 
+    @_builtins.property
+    def overrides(self) -> Global___SessionOverrides:
+        """What replaces parts of the agent's definition, without any inline key. Absent: nothing."""
+
     def __init__(
         self,
         *,
@@ -180,10 +185,11 @@ class Session(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        overrides: Global___SessionOverrides | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "overrides", b"overrides", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "create_time", b"create_time", "head_seq", b"head_seq", "metadata", b"metadata", "paused", b"paused", "session_id", b"session_id", "state", b"state", "status", b"status", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "agent_version", b"agent_version", "create_time", b"create_time", "head_seq", b"head_seq", "metadata", b"metadata", "overrides", b"overrides", "paused", b"paused", "session_id", b"session_id", "state", b"state", "status", b"status", "update_time", b"update_time", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,7 +254,7 @@ class SessionOverrides(_message.Message):
     """Absent: the agent's. Empty: no system prompt."""
     @_builtins.property
     def model(self) -> _agent_pb2.Model:
-        """Absent: the agent's."""
+        """Absent: the agent's. A key given inline is stored with the session and erased with it."""
 
     @_builtins.property
     def tools(self) -> Global___ToolList:

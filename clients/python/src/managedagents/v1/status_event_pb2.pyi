@@ -41,7 +41,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_MODEL_BROKEN_STREAM: _ErrorCode.ValueType  # 5
     """The answer broke off, or could not be read."""
     ERROR_CODE_MODEL_AUTHENTICATION: _ErrorCode.ValueType  # 6
-    """The provider does not accept the key."""
+    """The provider does not accept the key, or there is none to send: the credential is gone, or the key was erased."""
     ERROR_CODE_MODEL_QUOTA: _ErrorCode.ValueType  # 7
     """The provider's quota is used up."""
     ERROR_CODE_MODEL_NOT_FOUND: _ErrorCode.ValueType  # 8
@@ -79,7 +79,7 @@ ERROR_CODE_MODEL_TIMEOUT: ErrorCode.ValueType  # 4
 ERROR_CODE_MODEL_BROKEN_STREAM: ErrorCode.ValueType  # 5
 """The answer broke off, or could not be read."""
 ERROR_CODE_MODEL_AUTHENTICATION: ErrorCode.ValueType  # 6
-"""The provider does not accept the key."""
+"""The provider does not accept the key, or there is none to send: the credential is gone, or the key was erased."""
 ERROR_CODE_MODEL_QUOTA: ErrorCode.ValueType  # 7
 """The provider's quota is used up."""
 ERROR_CODE_MODEL_NOT_FOUND: ErrorCode.ValueType  # 8
