@@ -18,7 +18,7 @@ from support.server import Server, running
 from support.stubborn import Stubborn, eventually, raised, stubborn
 
 FLAGS = ("--limit", "deadline_grace=0", "--limit", "retry_first=0.05")
-ONE_USE = {"tool_calls": [{"name": "ask"}]}
+ONE_USE = {"tool_calls": [{"name": "ask"}], "usage": {"input_tokens": 900}}
 AGENT = scripted(
     {"tool_calls": [{"name": "ask"}, {"name": "ask"}]},
     {"error": {"code": 500}},
@@ -26,9 +26,11 @@ AGENT = scripted(
     {"tool_calls": [{"name": "nothing"}]},
     {"thinking": "hm", "text": "b"},
     ONE_USE,
+    {"text": "what was said before"},
     {"text": "c"},
     tools=["ask"],
     custom_tool_timeout="0.1s",
+    compaction={"window_tokens": "1000"},
 )
 LIFE = """
 1 user.message
@@ -66,6 +68,7 @@ LIFE = """
 33 user.message
 0 status.resumed
 33 status.running
+33 agent.context_compacted
 33 agent.message
 33 status.idle end_turn
 0 status.archived
@@ -89,6 +92,7 @@ WRITES = [
     "agent.thinking",
     "user.interrupt",
     "agent.tool_result",
+    "agent.context_compacted",
     "user.interrupt@2",
     "status.idle",
     "status.paused",
@@ -100,7 +104,7 @@ WRITES = [
 ]
 PLACES = [
     *(f"{where}:{write}" for write in WRITES for where in ("before_commit", "after_commit")),
-    *(f"model_answered@{n}" for n in range(1, 9)),
+    *(f"model_answered@{n}" for n in range(1, 10)),
     # The first wait is between a use and its result, the second one in a backoff.
     *(f"waiting@{n}" for n in (1, 2)),
     *(f"hand_over@{n}" for n in (1, 2)),

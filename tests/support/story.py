@@ -90,6 +90,14 @@ class Story:
     def give_up_waiting(self) -> None:
         self.add(self._idle(events.waits(self.state.uses)))
 
+    def compact(self, summary: str, last_turn: int) -> None:
+        """Turns up to `last_turn` are folded."""
+        event = Event(turn=self.state.turn, response_id=f"rsp_{self.state.finished + 1}")
+        event.response.usage.requests = 1
+        event.agent_context_compacted.summary = summary
+        event.agent_context_compacted.last_turn = last_turn
+        self.add(event)
+
     def pause(self) -> None:
         self.add(Event(status_paused=status_event_pb2.StatusPaused()))
 
@@ -104,8 +112,11 @@ def a_random_story(seed: int) -> Story:
     """Whatever a session can go through, in any order."""
     chance = random.Random(seed)
     story = Story()
+    begun: list[int] = []
     for number in range(120):
         state = story.state
+        if state.turn and state.turn not in begun:
+            begun.append(state.turn)
         may = ["say"]
         if not state.turn:
             may += ["run"] * 3 if state.queue else ["interrupt"]
@@ -113,6 +124,7 @@ def a_random_story(seed: int) -> Story:
             may += ["give"] * 4 + ["interrupt", "give_up_waiting"]
         elif state.state == 2:
             may += ["answer"] * 3 + ["call"] * 4 + ["fail_for_now", "interrupt", "drop", "reject", "fail"]
+            may += ["compact"] if len(begun) > 4 else []
         else:
             may += ["run"]
         match chance.choice(may):
@@ -134,4 +146,8 @@ def a_random_story(seed: int) -> Story:
                 story.fail(rejected=how == "reject")
             case "fail_for_now":
                 story.fail_for_now()
+            case "compact":
+                covered = chance.randint(1, 2)
+                story.compact(f"summary {number}", begun[covered - 1])
+                del begun[:covered]
     return story

@@ -173,14 +173,71 @@ def test_what_a_provider_needs_back_stands_beside_its_answer(story: Story) -> No
     assert answered.verbatim == blob
 
 
+def three_turns(story: Story) -> None:
+    for text in ("one", "two", "three"):
+        story.say(text)
+        story.run()
+        story.answer(f"{text}!")
+
+
+def test_folded_turns_are_told_as_their_summary_at_the_head_of_the_first_message(story: Story) -> None:
+    three_turns(story)
+    story.say("four")
+    story.run()
+    story.compact("counted to two", 5)
+    summary = "[Summary of the conversation before this message]\ncounted to two"
+    assert lines(story) == [f"user: {summary} three", "model: three!", "user: four"]
+    story.answer("four!")
+    assert lines(story)[:3] == [f"user: {summary} three", "model: three!", "user: four"]
+
+
+def test_a_later_summary_takes_the_place_of_the_earlier_one(story: Story) -> None:
+    three_turns(story)
+    story.say("four")
+    story.run()
+    story.compact("counted to one", 1)
+    story.compact("counted to three", 9)
+    assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to three four"]
+
+
+def test_a_summary_outlives_the_turn_that_it_was_made_in(story: Story) -> None:
+    story.say("one")
+    story.run()
+    story.answer("one!")
+    story.say("bad")
+    story.run()
+    story.compact("counted to one", 1)
+    story.fail(rejected=True)
+    story.say("and now?")
+    story.run()
+    assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to one and now?"]
+
+
+def test_what_the_provider_counted_is_the_size_and_only_what_came_later_is_guessed(story: Story) -> None:
+    story.say("x" * 300)
+    assert rebuild(story.events, {}).tokens(1, beside=7) == 7 + 101
+    story.run()
+    assert rebuild(story.events, {}).tokens(1, beside=7) == 7 + 101
+    story.answer("y" * 30)
+    story.events[2].response.usage.input_tokens = 5000
+    story.events[2].response.usage.output_tokens = 50
+    story.say("z" * 30)
+    assert rebuild(story.events, {}).tokens(5, beside=7) == 5050 + 11
+    story.run()
+    story.compact("s" * 3, 1)
+    assert rebuild(story.events, {}).tokens(5, beside=7) == 7 + 2 + 11
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_happens_every_call_is_followed_by_its_results_and_messages_keep_their_order(seed: int) -> None:
     story = a_random_story(seed)
     conversation = Conversation()
+    longest = 0
     for event in story.events:
         conversation.add(event)
         check(conversation.items)
-    assert len(conversation.items) > 10
+        longest = max(longest, len(conversation.items))
+    assert longest > 10
 
 
 def check(items: Sequence[Item]) -> None:

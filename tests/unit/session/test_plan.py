@@ -9,6 +9,7 @@ from managedagents.v1 import session_pb2
 from managedagents_server.session.plan import (
     Ask,
     EndInterrupted,
+    EndTokenBudget,
     EndToolRounds,
     GiveUpWaiting,
     Rest,
@@ -17,7 +18,7 @@ from managedagents_server.session.plan import (
     plan,
     wake_time,
 )
-from managedagents_server.session.state import OpenUse, State
+from managedagents_server.session.state import OpenUse, Spent, State
 
 IDLE = session_pb2.SESSION_STATUS_IDLE
 RUNNING = session_pb2.SESSION_STATUS_RUNNING
@@ -83,8 +84,8 @@ def named(table: list[tuple[str, State, Step]]) -> Callable[[Callable[..., None]
     )
 
 
-def step_of(state: State, no_deadline_before: int = 0) -> Step:
-    return plan(state, NOW, no_deadline_before, ROUNDS)
+def step_of(state: State, no_deadline_before: int = 0, token_budget: int | None = None) -> Step:
+    return plan(state, NOW, no_deadline_before, ROUNDS, token_budget)
 
 
 @named(TABLE)
@@ -123,6 +124,25 @@ def test_a_backoff_needs_no_grace() -> None:
     assert step_of(at_work(RESCHEDULING, retry_time=NOW - 5), NOW + 30) == Ask(1, running=True)
 
 
+SPENT = Spent(input_tokens=60, output_tokens=40)
+
+
+@pytest.mark.parametrize(
+    ("state", "step"),
+    [
+        (State(queue=[1], spent=SPENT), EndTokenBudget(1, running=True)),
+        (at_work(spent=SPENT), EndTokenBudget(1, running=False)),
+        (at_work(RESCHEDULING, retry_time=NOW - 5, spent=SPENT), EndTokenBudget(1, running=False)),
+        (parked(NOW + 50, spent=SPENT), Wait(NOW + 50)),
+        (State(spent=SPENT), Rest()),
+    ],
+)
+def test_a_used_up_budget_ends_what_would_ask_the_model_and_nothing_else(state: State, step: Step) -> None:
+    assert step_of(state, token_budget=100) == step
+    assert not isinstance(step_of(state, token_budget=101), EndTokenBudget)
+    assert not isinstance(step_of(state), EndTokenBudget)
+
+
 @pytest.mark.parametrize(
     ("step", "wake"),
     [
@@ -132,6 +152,7 @@ def test_a_backoff_needs_no_grace() -> None:
         (EndInterrupted(1), 0),
         (GiveUpWaiting(), 0),
         (EndToolRounds(), 0),
+        (EndTokenBudget(1, running=True), 0),
     ],
 )
 def test_what_has_something_to_do_is_woken_at_a_start(step: Step, wake: int | None) -> None:

@@ -3,8 +3,9 @@
 from collections import OrderedDict
 
 from managedagents.v1 import agent_pb2
-from managedagents_server.providers.base import Model
+from managedagents_server.providers.base import Endpoint, Model
 from managedagents_server.providers.deferred import DeferredModel, Vendors
+from managedagents_server.providers.names import BY_PROVIDER
 from managedagents_server.providers.scripted import ScriptedModel
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.errors import NotImplementedYet
@@ -24,13 +25,21 @@ class Providers:
         self._vendors = Vendors(clock, limits)
         self._kept: OrderedDict[bytes, Model] = OrderedDict()
 
-    def model(self, definition: agent_pb2.AgentDefinition) -> Model:
+    def address(self, model: agent_pb2.Model) -> str:
+        """Whose turns are bounded together. Empty: nobody outside is asked."""
+        return "" if model.HasField("scripted") else model.provider_model.base_url
+
+    def window(self, _model: agent_pb2.Model) -> int:
+        """The model's window in tokens. 0: not known."""
+        return 0
+
+    def model(self, model: agent_pb2.Model, _inline_key: str | None) -> Model:
         """The model of a definition that the front has let through."""
-        match definition.model.WhichOneof("ref"):
+        match model.WhichOneof("ref"):
             case "scripted":
-                return ScriptedModel(definition.model.scripted, self._clock)
+                return ScriptedModel(model.scripted, self._clock)
             case "provider_model":
-                return self._kept_model(definition.model.provider_model)
+                return self._kept_model(model.provider_model)
             case _:
                 raise NotImplementedYet.of("definition.model")
 
@@ -38,7 +47,14 @@ class Providers:
         key = reference.SerializeToString(deterministic=True)
         model = self._kept.get(key)
         if model is None:
-            model = DeferredModel(agent_pb2.ProviderModel.FromString(key), self._vendors)
+            endpoint = Endpoint(
+                BY_PROVIDER[reference.provider],
+                reference.model,
+                reference.base_url,
+                reference.api_key,
+                reference.speed,
+            )
+            model = DeferredModel(endpoint, self._vendors)
             self._kept[key] = model
             if len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

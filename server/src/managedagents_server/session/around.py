@@ -1,11 +1,11 @@
 """What all sessions of a server share."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 from managedagents_server.log import Log
 from managedagents_server.providers import Providers
 from managedagents_server.session.plan import Step, plan, wake_time
+from managedagents_server.session.slots import Slots
 from managedagents_server.session.state import State
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
@@ -17,17 +17,17 @@ class Around:
     providers: Providers
     clock: Clock
     limits: Limits
-    slots: asyncio.Semaphore = field(init=False)
-    """Held by turns at work; first come, first served."""
+    slots: Slots = field(init=False)
     draining: bool = False
     no_deadline_before: int = 0
     """Wall time in nanoseconds. A server that was down for an hour does not time out everyone who was waiting."""
 
     def __post_init__(self) -> None:
-        self.slots = asyncio.Semaphore(self.limits.max_concurrent_turns)
+        self.slots = Slots(self.limits.max_concurrent_turns, self.limits.endpoint_turns)
 
-    def plan(self, state: State) -> Step:
-        return plan(state, self.clock.wall(), self.no_deadline_before, self.limits.tool_rounds)
+    def plan(self, state: State, token_budget: int | None) -> Step:
+        return plan(state, self.clock.wall(), self.no_deadline_before, self.limits.tool_rounds, token_budget)
 
     def wake_time(self, state: State) -> int | None:
-        return wake_time(self.plan(state))
+        """The same with and without a budget: to end a turn is as urgent as to ask in it."""
+        return wake_time(self.plan(state, None))

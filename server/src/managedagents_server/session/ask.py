@@ -1,15 +1,16 @@
-"""One model request: asking, and logging what became of it."""
+"""One model request of a turn: asking, and logging what became of it."""
 
-import asyncio
-import random
+from asyncio import Future
 from collections.abc import Callable
 
-from managedagents.v1 import status_event_pb2
-from managedagents_server.providers.base import Answer, Delta, Model, ModelFailure, ModelRequest, ToolSpec, Verbatim
+from managedagents.v1 import agent_pb2
+from managedagents_server.providers.base import Answer, Delta, ModelFailure, ModelRequest, ToolSpec, Verbatim
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
+from managedagents_server.session.compact import may_compact
 from managedagents_server.session.frames import Event
 from managedagents_server.session.live import LiveEnd, LiveResponse
+from managedagents_server.session.outcome import TOO_LONG, again, given_up, outcome_of, too_much
 from managedagents_server.session.plan import Ask
 from managedagents_server.session.session import Session
 from managedagents_server.words import failpoints
@@ -19,7 +20,6 @@ _ANY_OBJECT = '{"type":"object"}'
 
 async def ask(session: Session, around: Around, step: Ask) -> None:
     """Asks once. An interrupt ends it without a trace: the next step closes the turn."""
-    model = around.providers.model(session.definition)
     attempt = session.state.failures + 1
     begun = session.append([events.running(step.turn, attempt)]) if step.running else None
     live = LiveResponse(f"rsp_{step.turn}_{session.state.rounds + 1}", attempt)
@@ -35,18 +35,17 @@ async def ask(session: Session, around: Around, step: Ask) -> None:
             around.log.ring_live(session.key)
 
     try:
-        outcome = await _outcome(session, model, on_delta)
-        if outcome is None or session.state.interrupted or session.state.terminal:
-            # Cut off, or an interrupt came in the same moment as the answer and was logged first.
+        outcome = await outcome_of(session, _request(session, around, on_delta))
+        if outcome is None:
             return
         failpoints.hit("model_answered")
         live.closed = True
         if isinstance(outcome, ModelFailure):
             logged = session.append(_failed(session, around, outcome, attempt))
         else:
-            logged = _append_answer(session, around, model.provider, outcome, live)
+            logged = _append_answer(session, around, *outcome, live)
         await logged
-        if isinstance(outcome, Answer):
+        if not isinstance(outcome, ModelFailure):
             live.end = LiveEnd.LOGGED
     finally:
         if live.end is None:
@@ -62,38 +61,29 @@ def _show(session: Session, around: Around, live: LiveResponse) -> None:
         around.log.ring_live(session.key)
 
 
-async def _outcome(session: Session, model: Model, on_delta: Callable[[Delta], None]) -> Answer | ModelFailure | None:
-    """None: an interrupt cut it off."""
+async def _request(session: Session, around: Around, on_delta: Callable[[Delta], None]) -> tuple[str, Answer]:
+    """The answer, and the provider that gave it."""
     definition = session.definition
-    scope = asyncio.timeout(None)
-    try:
-        async with scope:
-            session.scope = scope
-            conversation = await session.conversation()
-            request = ModelRequest(
-                system=definition.system,
-                conversation=conversation.items,
-                tools=[
-                    ToolSpec(tool.custom.name, tool.custom.description, tool.custom.input_schema_json or _ANY_OBJECT)
-                    for tool in definition.tools
-                ],
-                settings=definition.model_settings,
-                finished=session.state.finished,
-            )
-            return await model.ask(request, on_delta)
-    except ModelFailure as failure:
-        return failure
-    except TimeoutError:
-        if not scope.expired():
-            raise
-        return None
-    finally:
-        session.scope = None
+    model = around.providers.model(definition.model, None)
+    conversation = await session.conversation()
+    request = ModelRequest(
+        system=definition.system,
+        conversation=conversation.items,
+        tools=_tools(definition),
+        settings=definition.model_settings,
+        finished=session.state.finished,
+    )
+    return model.provider, await model.ask(request, on_delta)
 
 
-def _append_answer(
-    session: Session, around: Around, provider: str, answer: Answer, live: LiveResponse
-) -> "asyncio.Future[None]":
+def _tools(definition: agent_pb2.AgentDefinition) -> list[ToolSpec]:
+    return [
+        ToolSpec(tool.custom.name, tool.custom.description, tool.custom.input_schema_json or _ANY_OBJECT)
+        for tool in definition.tools
+    ]
+
+
+def _append_answer(session: Session, around: Around, provider: str, answer: Answer, live: LiveResponse) -> Future[None]:
     state = session.state
     definition = session.definition
     timeout = around.limits.custom_tool_timeout
@@ -109,63 +99,16 @@ def _append_answer(
         deadline=around.clock.wall() + int(timeout * 1e9),
         is_custom=custom.__contains__,
     )
-    refusal = _too_much(session, around, produced, answer)
-    if refusal is not None:
-        return session.append(_ended_by(session, refusal))
+    end = too_much(session, around, produced, answer.verbatim or b"")
+    if end is not None:
+        return session.append(end)
     if not any(event.HasField("agent_custom_tool_use") or event.HasField("agent_tool_use") for event in produced):
         usage = state.turn_spent.plus(answer.usage).message()
         produced.append(events.idle(state.turn, events.end_of(answer), usage))
     return session.append(produced, verbatim=None if answer.verbatim is None else Verbatim(provider, answer.verbatim))
 
 
-def _too_much(
-    session: Session, around: Around, produced: list[Event], answer: Answer
-) -> tuple[status_event_pb2.ErrorCode.ValueType, str] | None:
-    """Why the log does not take what the response produced."""
-    limits, state = around.limits, session.state
-    size = sum(event.ByteSize() for event in produced) + len(answer.verbatim or b"")
-    if size > limits.response_bytes or any(event.ByteSize() > limits.event_bytes for event in produced):
-        return status_event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE, f"the model's answer is too large ({size} bytes)"
-    if (
-        state.head + len(produced) > limits.session_events - limits.reserve_events
-        or state.log_bytes + size > limits.session_bytes - limits.reserve_bytes
-    ):
-        return status_event_pb2.ERROR_CODE_LOG_FULL, "the session's log has reached its limit; start a new session"
-    return None
-
-
-def _ended_by(session: Session, why: tuple[status_event_pb2.ErrorCode.ValueType, str]) -> list[Event]:
-    state = session.state
-    reason = status_event_pb2.StopReason(error=status_event_pb2.StoppedByError())
-    return [
-        events.error(state.turn, *why, status_event_pb2.ERROR_NEXT_TURN_ENDS),
-        events.idle(state.turn, reason, state.turn_spent.message()),
-    ]
-
-
 def _failed(session: Session, around: Around, failure: ModelFailure, attempt: int) -> list[Event]:
-    state, limits = session.state, around.limits
-    if failure.transient and attempt < limits.provider_attempts:
-        delay = _delay(attempt, failure.retry_after, limits.retry_first, limits.retry_most)
-        return [events.rescheduling(state.turn, failure, attempt, delay, around.clock.wall())]
-    if failure.transient:
-        reason = status_event_pb2.StopReason(retries_exhausted=status_event_pb2.RetriesExhausted())
-    else:
-        reason = status_event_pb2.StopReason(error=status_event_pb2.StoppedByError())
-    return [
-        events.error(
-            state.turn,
-            failure.code,
-            failure.message,
-            status_event_pb2.ERROR_NEXT_TURN_ENDS,
-            turn_excluded=failure.content_rejected,
-        ),
-        events.idle(state.turn, reason, state.turn_spent.message()),
-    ]
-
-
-def _delay(attempt: int, retry_after: float | None, first: float, most: float) -> float:
-    """Seconds before the next attempt: doubling, with a jitter of a fifth so that many sessions of one provider do not
-    come back together; what the provider asks for counts up to the cap."""
-    backoff = min(most, first * 2.0 ** (attempt - 1)) * random.uniform(0.8, 1.2)
-    return min(most, max(backoff, retry_after or 0.0))
+    if failure.code == TOO_LONG and not may_compact(session):
+        return given_up(session, failure)
+    return again(session, around, failure, attempt) or given_up(session, failure)

@@ -1,37 +1,86 @@
-"""What the model gets: the log grouped by turn, in the order in which the turns began, by seq within."""
+"""What the model gets: the log grouped by turn, in the order in which the turns began, by seq within; older turns as
+their summary, where one was made."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from managedagents.v1 import content_pb2, event_pb2
 from managedagents_server.providers.base import Answered, Item, Result, Results, Said, Verbatim
+from managedagents_server.session import sizes
 
 Event = event_pb2.SessionEvent
 
 
+@dataclass(slots=True)
+class Turn:
+    """A turn that began, with what of it the model is told."""
+
+    turn: int
+    items: list[Item] = field(default_factory=list)
+    tokens: int = 0
+    """About how many tokens the items are."""
+
+
 class Conversation:
-    """Grows event by event. Since turns run one at a time, the open turn is always the end of the list: only messages
+    """Grows event by event. Since turns run one at a time, the open turn is always the last of the list: only messages
     that come in mid-turn wait aside until their own turn begins."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
+        self.summary = ""
+        """Of the turns before those of `turns`. Empty: there are none."""
+        self.turns: list[Turn] = []
         self._queued: dict[int, Event] = {}
-        self._turn = 0
-        self._turn_start = 0
         self._response = ""
         self._answer: list[Event] = []
         self._results: dict[str, Result] = {}
         self._names: dict[str, str] = {}
-        """The uses of the last response that have no result yet in `items`, in the order of the calls."""
+        """The uses of the last response that have no result yet in its turn, in the order of the calls."""
+        self._measured = 0
+        """Tokens of the last request and its answer, as the provider counted them. 0: it did not, or what it counted is
+        no longer the conversation."""
+        self._since = 0
+        """About how many tokens came after it."""
+
+    @property
+    def items(self) -> list[Item]:
+        """What a request holds. The summary stands at the head of the first message, so that users and models keep
+        taking turns."""
+        items = [item for turn in self.turns for item in turn.items]
+        if self.summary:
+            block = content_pb2.Content(text=content_pb2.TextContent(text=_HEADING + self.summary))
+            if items and isinstance(items[0], Said):
+                items[0] = Said([block, *items[0].content])
+            else:
+                items.insert(0, Said([block]))
+        return items
+
+    def before(self, turn: int) -> list[Turn]:
+        """The turns that began before this one, which may not have begun yet."""
+        return [earlier for earlier in self.turns if earlier.turn != turn]
+
+    def tokens(self, turn: int, beside: int) -> int:
+        """About how many tokens the next request of this turn holds; `beside`: those of the system prompt and the
+        tools."""
+        queued = self._queued.get(turn)
+        to_come = sizes.tokens_of_content(queued.user_message.content) if queued is not None else 0
+        if self._measured:
+            return self._measured + self._since + to_come
+        told = sum(earlier.tokens for earlier in self.turns)
+        return beside + sizes.tokens_of_text(self.summary) + told + to_come
 
     def add(self, event: Event, verbatim: Verbatim | None = None) -> None:
         """`verbatim` stands beside the first event of a response."""
+        kind = event.WhichOneof("payload")
+        if kind == "agent_context_compacted":
+            self._compact(event)
+            return
         if event.response_id:
             self._add_answer(event, verbatim)
             return
-        match event.WhichOneof("payload"):
+        match kind:
             case "user_message":
                 self._queued[event.seq] = event
-            case "status_running" if event.turn != self._turn:
+            case "status_running" if not self.turns or event.turn != self.turns[-1].turn:
                 self._begin(event.turn)
             case "user_custom_tool_result":
                 given = event.user_custom_tool_result
@@ -43,12 +92,19 @@ class Conversation:
                 for seq in event.status_idle.stop_reason.interrupted.dropped_seqs:
                     self._queued.pop(seq, None)
             case "error" if event.error.turn_excluded:
-                del self.items[self._turn_start :]
+                self.turns[-1] = Turn(event.turn)
+                self._measured = 0
 
     def _begin(self, turn: int) -> None:
-        self._turn = turn
-        self._turn_start = len(self.items)
-        self.items.append(Said(self._queued.pop(turn).user_message.content))
+        self.turns.append(Turn(turn))
+        said = Said(self._queued.pop(turn).user_message.content)
+        self._grow(said, sizes.tokens_of_content(said.content))
+
+    def _grow(self, item: Item, tokens: int) -> None:
+        turn = self.turns[-1]
+        turn.items.append(item)
+        turn.tokens += tokens
+        self._since += tokens
 
     def _add_answer(self, event: Event, verbatim: Verbatim | None) -> None:
         if event.response_id != self._response:
@@ -56,8 +112,12 @@ class Conversation:
             self._answer = []
             self._results = {}
             self._names = {}
-            self.items.append(Answered(self._answer, verbatim))
+            self._grow(Answered(self._answer, verbatim), 0)
+            usage = event.response.usage
+            self._measured = usage.input_tokens + usage.output_tokens if usage.input_tokens else 0
+            self._since = 0
         self._answer.append(event)
+        self.turns[-1].tokens += sizes.tokens_of_answer(event)
         match event.WhichOneof("payload"):
             case "agent_custom_tool_use":
                 self._names[event.agent_custom_tool_use.custom_tool_use_id] = event.agent_custom_tool_use.name
@@ -68,7 +128,18 @@ class Conversation:
         self._results[use] = Result(use, self._names[use], list(content), is_error)
         if len(self._results) == len(self._names):
             # In the order of the calls, whatever order the answers came in.
-            self.items.append(Results([self._results[id_] for id_ in self._names]))
+            results = [self._results[id_] for id_ in self._names]
+            self._grow(Results(results), sum(sizes.tokens_of_content(result.content) for result in results))
+
+    def _compact(self, event: Event) -> None:
+        self.summary = event.agent_context_compacted.summary
+        last = event.agent_context_compacted.last_turn
+        covered = next(index for index, turn in enumerate(self.turns) if turn.turn == last)
+        del self.turns[: covered + 1]
+        self._measured = 0
+
+
+_HEADING = "[Summary of the conversation before this message]\n"
 
 
 def rebuild(events: Iterable[Event], verbatims: Mapping[int, Verbatim]) -> Conversation:

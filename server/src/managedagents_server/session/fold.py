@@ -55,7 +55,8 @@ def apply(state: State, event: Event, size: int) -> None:
 
 def _answered_by(state: State, event: Event) -> None:
     state.response = event.response_id
-    state.rounds += 1
+    if not event.HasField("agent_context_compacted"):
+        state.rounds += 1
     state.finished += 1
     state.failures = 0
     state.spent.add(event.response.usage)
@@ -96,6 +97,9 @@ def _running(state: State, event: Event) -> None:
         state.queue.remove(event.turn)
         state.rounds = 0
         state.failures = 0
+        state.must_compact = False
+        state.too_long = 0
+        state.compaction_failed = False
         state.turn_spent = Spent()
     state.state = session_pb2.SESSION_STATUS_RUNNING
     state.retry_time = 0
@@ -119,6 +123,9 @@ def _rescheduling(state: State, event: Event) -> None:
     state.state = session_pb2.SESSION_STATUS_RESCHEDULING
     state.failures = event.status_rescheduling.attempt
     state.finished += 1
+    if event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG:
+        state.must_compact = True
+        state.too_long += 1
     state.retry_time = event.status_rescheduling.wake_time.ToNanoseconds() - _stood_still(state, event)
 
 
@@ -131,6 +138,13 @@ def _stood_still(state: State, event: Event) -> int:
 def _error(state: State, event: Event) -> None:
     if event.error.code in MODEL_FAILURES:
         state.finished += 1
+    if event.error.next == status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
+        state.compaction_failed = True
+        state.failures = 0
+
+
+def _compacted(state: State, _: Event) -> None:
+    state.must_compact = False
 
 
 def _paused(state: State, event: Event) -> None:
@@ -167,6 +181,7 @@ _FOLDS = {
     "agent_custom_tool_use": _custom_tool_use,
     "agent_tool_use": _tool_use,
     "agent_tool_result": _tool_result,
+    "agent_context_compacted": _compacted,
     "status_running": _running,
     "status_idle": _idle,
     "status_rescheduling": _rescheduling,

@@ -3,16 +3,19 @@
 A parked tool use, a backoff, a pause hold no loop: they are facts in the log, and whoever changes them starts it again.
 """
 
-import asyncio
+from contextlib import AsyncExitStack
 
 from managedagents.v1 import status_event_pb2
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
 from managedagents_server.session.ask import ask
+from managedagents_server.session.compact import compact
 from managedagents_server.session.frames import Event
+from managedagents_server.session.interruptible import until_interrupted
 from managedagents_server.session.plan import (
     Ask,
     EndInterrupted,
+    EndTokenBudget,
     EndToolRounds,
     GiveUpWaiting,
     Rest,
@@ -26,10 +29,12 @@ from managedagents_server.words import failpoints
 
 async def run(session: Session, around: Around) -> int | None:
     """Returns when there is nothing to do: the wall time (nanoseconds) at which there will be, or None."""
-    slot = False
-    try:
+    definition = session.definition
+    token_budget = definition.token_budget if definition.HasField("token_budget") else None
+    async with AsyncExitStack() as held:
+        slot = False
         while not around.draining:
-            step = around.plan(session.state)
+            step = around.plan(session.state, token_budget)
             match step:
                 case Rest():
                     return None
@@ -38,28 +43,18 @@ async def run(session: Session, around: Around) -> int | None:
                     return until
                 case Ask() if not slot:
                     # The state may be another one by the time that there is a slot: decide again.
-                    slot = await _slot(session, around)
+                    slot = await until_interrupted(session, _take_slot(held, session, around)) or False
                 case Ask():
-                    await ask(session, around, step)
+                    if not await compact(session, around, step):
+                        await ask(session, around, step)
                 case _:
                     await session.append(_settling(session, step))
         return None
-    finally:
-        if slot:
-            around.slots.release()
 
 
-async def _slot(session: Session, around: Around) -> bool:
-    if not around.slots.locked():
-        return await around.slots.acquire()
-    try:
-        async with asyncio.timeout(None) as scope:
-            session.scope = scope
-            return await around.slots.acquire()
-    except TimeoutError:
-        return False
-    finally:
-        session.scope = None
+async def _take_slot(held: AsyncExitStack, session: Session, around: Around) -> bool:
+    await held.enter_async_context(around.slots.held(around.providers.address(session.definition.model)))
+    return True
 
 
 def _settling(session: Session, step: Step) -> list[Event]:
@@ -82,5 +77,10 @@ def _settling(session: Session, step: Step) -> list[Event]:
         case EndToolRounds():
             reason = status_event_pb2.StopReason(max_tool_rounds=status_event_pb2.MaxToolRounds())
             return [events.idle(state.turn, reason, state.turn_spent.message())]
+        case EndTokenBudget(turn, running):
+            reason = status_event_pb2.StopReason(token_budget=status_event_pb2.TokenBudget())
+            if running:
+                return [events.running(turn, 1), events.idle(turn, reason, Spent().message())]
+            return [events.idle(turn, reason, state.turn_spent.message())]
         case _:
             raise AssertionError(step)

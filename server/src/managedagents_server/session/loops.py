@@ -155,7 +155,7 @@ class Loops:
             if wake_time > around.clock.wall():
                 self._wake_at(session_id, wake_time)
                 continue
-            async with around.slots:
+            async with around.slots.all:
                 await self.hand_over(session_id)
 
     async def drain(self, grace: float) -> None:

@@ -37,6 +37,15 @@ class EndToolRounds:
 
 
 @dataclass(frozen=True, slots=True)
+class EndTokenBudget:
+    """The session has used up its tokens: this turn ends."""
+
+    turn: int
+    running: bool
+    """status.running is logged first: the turn has not begun."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Ask the model, in this turn."""
 
@@ -45,11 +54,12 @@ class Ask:
     """status.running is logged first: the turn begins, goes on, or tries again."""
 
 
-Step = Rest | Wait | EndInterrupted | GiveUpWaiting | EndToolRounds | Ask
+Step = Rest | Wait | EndInterrupted | GiveUpWaiting | EndToolRounds | EndTokenBudget | Ask
 
 
-def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int) -> Step:
-    """`now` and `no_deadline_before` are wall times in nanoseconds."""
+def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, token_budget: int | None) -> Step:
+    """`now` and `no_deadline_before` are wall times in nanoseconds. `token_budget`: None for no bound."""
+    used_up = token_budget is not None and state.spent.tokens >= token_budget
     if state.terminal:
         return Rest()
     if state.interrupted:
@@ -57,11 +67,15 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int) -> S
     if state.paused_seq:
         return Rest()
     if not state.turn:
-        return Ask(state.queue[0], running=True) if state.queue else Rest()
+        if not state.queue:
+            return Rest()
+        return (EndTokenBudget if used_up else Ask)(state.queue[0], running=True)
     if state.uses:
         return _parked(state, now, no_deadline_before)
     if state.retry_time > now:
         return Wait(state.retry_time)
+    if used_up:
+        return EndTokenBudget(state.turn, running=False)
     if state.rounds >= tool_rounds:
         return EndToolRounds()
     return Ask(state.turn, running=state.state != session_pb2.SESSION_STATUS_RUNNING)

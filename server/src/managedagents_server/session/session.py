@@ -113,6 +113,11 @@ class Session:
         """About what the session holds, in bytes."""
         return 4096 + (self.state.log_bytes if self._conversation is not None else 0)
 
+    @property
+    def loaded_conversation(self) -> Conversation | None:
+        """None: nobody needed it yet."""
+        return self._conversation
+
     async def conversation(self) -> Conversation:
         """Read from the log at the first need, kept up by every append since."""
         if self._conversation is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from managedagents.v1 import model_pb2, session_pb2
 
-FOLD = 1
+FOLD = 2
 """The version of the fold. Raise it when the fold changes: checkpoints of another version are thrown away."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -48,6 +48,11 @@ class Spent:
     reasoning_tokens: int = 0
     requests: int = 0
     model_time: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """What a budget counts."""
+        return self.input_tokens + self.output_tokens
 
     def add(self, usage: model_pb2.Usage) -> None:
         self.input_tokens += usage.input_tokens
@@ -95,6 +100,12 @@ class State:
     """Model answers in the open turn."""
     failures: int = 0
     """Failures in a row of the model request that is due."""
+    must_compact: bool = False
+    """The provider said that the conversation is too long: older turns are folded before the next request."""
+    too_long: int = 0
+    """How often it said so in the open turn."""
+    compaction_failed: bool = False
+    """The model would not make the summary in the open turn, which goes on without."""
     retry_time: int = 0
     """Rescheduling: wall time in nanoseconds at which the next attempt is due."""
     finished: int = 0

@@ -116,6 +116,8 @@ class _ErrorNextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorNext.V
     """The turn stays open and waits for answers."""
     ERROR_NEXT_SESSION_FAILS: _ErrorNext.ValueType  # 3
     """The session is failed."""
+    ERROR_NEXT_TURN_GOES_ON: _ErrorNext.ValueType  # 4
+    """The turn goes on without what failed: the summary of older turns, which the model would not make."""
 
 class ErrorNext(_ErrorNext, metaclass=_ErrorNextEnumTypeWrapper):
     """What happens after an error."""
@@ -128,6 +130,8 @@ ERROR_NEXT_WAITS_FOR_ANSWERS: ErrorNext.ValueType  # 2
 """The turn stays open and waits for answers."""
 ERROR_NEXT_SESSION_FAILS: ErrorNext.ValueType  # 3
 """The session is failed."""
+ERROR_NEXT_TURN_GOES_ON: ErrorNext.ValueType  # 4
+"""The turn goes on without what failed: the summary of older turns, which the model would not make."""
 Global___ErrorNext: _TypeAlias = ErrorNext  # noqa: Y015
 
 @_typing.final

@@ -11,6 +11,9 @@ from managedagents_server.words.limits import Limits
 
 _MILLISECOND = 1_000_000
 _NAME_CHARACTERS = 256
+_TOKENS_MOST = 10**15
+_WINDOW_LEAST = 256
+_WINDOW_MOST = 100_000_000
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -28,6 +31,9 @@ def check_definition(problems: Problems, path: str, definition: agent_pb2.AgentD
     _check_tools(problems, f"{path}.tools", definition.tools)
     if definition.HasField("custom_tool_timeout"):
         problems.duration(f"{path}.custom_tool_timeout", definition.custom_tool_timeout, _MILLISECOND, 30 * DAY)
+    _check_compaction(problems, f"{path}.compaction", definition.compaction)
+    if definition.HasField("token_budget"):
+        problems.between(f"{path}.token_budget", definition.token_budget, 1, _TOKENS_MOST)
     problems.metadata(f"{path}.metadata", definition.metadata)
     _check_unbuilt(problems, path, definition)
 
@@ -55,6 +61,13 @@ def _check_custom(problems: Problems, path: str, tool: agent_pb2.CustomTool, nam
         problems.wrong(f"{path}.input_schema_json", fault)
 
 
+def _check_compaction(problems: Problems, path: str, policy: agent_pb2.CompactionPolicy) -> None:
+    if not 0 <= policy.threshold < 1:
+        problems.wrong(f"{path}.threshold", "must be above 0 and below 1, or 0 for the default")
+    if policy.window_tokens:
+        problems.between(f"{path}.window_tokens", policy.window_tokens, _WINDOW_LEAST, _WINDOW_MOST)
+
+
 def _check_unbuilt(problems: Problems, path: str, definition: agent_pb2.AgentDefinition) -> None:
     if definition.mcp_servers:
         problems.unbuilt(f"{path}.mcp_servers")
@@ -64,7 +77,3 @@ def _check_unbuilt(problems: Problems, path: str, definition: agent_pb2.AgentDef
         problems.unbuilt(f"{path}.permission_policy")
     if definition.tool_host:
         problems.unbuilt(f"{path}.tool_host")
-    if definition.HasField("compaction"):
-        problems.unbuilt(f"{path}.compaction")
-    if definition.HasField("token_budget"):
-        problems.unbuilt(f"{path}.token_budget")

@@ -1,0 +1,139 @@
+"""Older turns, folded into a summary that the model makes: the log stays whole, and the request stays small."""
+
+from collections.abc import Sequence
+
+from managedagents.v1 import agent_event_pb2, agent_pb2, model_pb2, status_event_pb2
+from managedagents_server.providers import statuses
+from managedagents_server.providers.base import Answer, ModelFailure, ModelRequest, Said, Text
+from managedagents_server.session import events, sizes, transcript
+from managedagents_server.session.around import Around
+from managedagents_server.session.conversation import Turn
+from managedagents_server.session.frames import Event
+from managedagents_server.session.interruptible import until_interrupted
+from managedagents_server.session.outcome import again, given_up, outcome_of, too_much
+from managedagents_server.session.plan import Ask
+from managedagents_server.session.session import Session
+from managedagents_server.words import failpoints
+
+_THRESHOLD = 0.8
+
+_SMALL_WINDOW = 32_768
+_SUMMARY_SHARE = 4
+"""In a small window a summary may have a fourth of it: what it stands for was about half. In a large one the prompt
+alone keeps it short: a bound might be above what the model can write, or be eaten up by its thoughts."""
+
+
+def may_compact(session: Session) -> bool:
+    """Whether an answer that says that the conversation is too long leads to a summary: once in a turn."""
+    loaded = session.loaded_conversation
+    wanted = session.definition.HasField("compaction")
+    return wanted and not session.state.too_long and loaded is not None and len(loaded.turns) > 1
+
+
+async def compact(session: Session, around: Around, step: Ask) -> bool:
+    """Folds the oldest turns where that is due before the turn's next request. False: it is not, and nothing was done.
+
+    One request, like any other: an interrupt ends it without a trace, a failure is logged, and it is made again.
+    """
+    state, definition = session.state, session.definition
+    if not definition.HasField("compaction") or state.compaction_failed:
+        return False
+    conversation = session.loaded_conversation
+    if conversation is None:
+        # The state may be another one by the time that it is read: decide again.
+        await until_interrupted(session, session.conversation())
+        return True
+    window = definition.compaction.window_tokens or around.providers.window(definition.model)
+    size = conversation.tokens(step.turn, _beside(definition))
+    older = conversation.before(step.turn)
+    limit = window * (definition.compaction.threshold or _THRESHOLD)
+    if not older or not (state.must_compact or 0 < limit < size):
+        return False
+    attempt = state.failures + 1
+    if step.running:
+        session.append([events.running(step.turn, attempt)])
+    # Half of the window leaves room for the summary; after a refusal half of that, and so on.
+    room = min(window or size, size) // 2 >> max(0, state.too_long - 1)
+    folded = _oldest(older, room - sizes.tokens_of_text(conversation.summary))
+    outcome = await outcome_of(session, _summarise(session, around, conversation.summary, folded, room, window))
+    if outcome is None:
+        return True
+    failpoints.hit("model_answered")
+    if isinstance(outcome, ModelFailure):
+        await session.append(_failed(session, around, outcome, attempt))
+    else:
+        await session.append(_compacted(session, around, *outcome, folded[-1].turn, attempt))
+    return True
+
+
+def _beside(definition: agent_pb2.AgentDefinition) -> int:
+    tools = sum(
+        sizes.tokens_of_text(tool.custom.description + tool.custom.input_schema_json) for tool in definition.tools
+    )
+    return sizes.tokens_of_text(definition.system) + tools
+
+
+def _oldest(older: Sequence[Turn], room: int) -> Sequence[Turn]:
+    """As many as there is room for, at least one."""
+    count = 0
+    for turn in older:
+        room -= turn.tokens
+        if count and room < 0:
+            break
+        count += 1
+    return older[:count]
+
+
+async def _summarise(
+    session: Session, around: Around, summary: str, turns: Sequence[Turn], room: int, window: int
+) -> tuple[str, Answer]:
+    """The summary, and the provider that it is from."""
+    model = around.providers.model(session.definition.model, None)
+    settings = agent_pb2.ModelSettings()
+    settings.CopyFrom(session.definition.model_settings)
+    settings.ClearField("response_schema_json")
+    settings.ClearField("stop_sequences")
+    if 0 < window < _SMALL_WINDOW:
+        settings.max_tokens = window // _SUMMARY_SHARE
+    request = ModelRequest(
+        system=transcript.SYSTEM,
+        conversation=[Said([events.text(transcript.prompt(summary, turns, room * sizes.BYTES_A_TOKEN))])],
+        tools=(),
+        settings=settings,
+        finished=session.state.finished,
+    )
+    return model.provider, await model.ask(request, lambda _: None)
+
+
+def _compacted(
+    session: Session, around: Around, provider: str, answer: Answer, last_turn: int, attempt: int
+) -> list[Event]:
+    summary = "".join(part.text for part in answer.parts if isinstance(part, Text)).strip()
+    if answer.stop_reason == model_pb2.MODEL_STOP_REASON_REFUSAL:
+        return _failed(
+            session, around, statuses.REFUSED.failure("the model declined to summarise older turns"), attempt
+        )
+    if not summary:
+        return _failed(session, around, statuses.BROKEN_STREAM.failure("the model gave an empty summary"), attempt)
+    turn = session.state.turn
+    event = Event(turn=turn, response_id=f"rsp_{turn}_s{session.state.head + 1}")
+    event.response.CopyFrom(
+        agent_event_pb2.ModelResponse(
+            model=answer.model, provider=provider, attempt=attempt, stop_reason=answer.stop_reason, usage=answer.usage
+        )
+    )
+    event.agent_context_compacted.summary = summary
+    event.agent_context_compacted.last_turn = last_turn
+    return too_much(session, around, [event], b"") or [event]
+
+
+def _failed(session: Session, around: Around, failure: ModelFailure, attempt: int) -> list[Event]:
+    """A turn that need not be shortened goes on without the summary, where the model will not make it."""
+    retry = again(session, around, failure, attempt)
+    if retry is not None:
+        return retry
+    if session.state.must_compact or failure.transient:
+        return given_up(session, failure, exclude=session.state.must_compact)
+    goes_on = status_event_pb2.ERROR_NEXT_TURN_GOES_ON
+    words = f"older turns could not be summarised: {failure.message}"
+    return [events.error(session.state.turn, failure.code, words, goes_on)]

@@ -1,0 +1,89 @@
+"""The older part of a conversation as one text, for the model that is to summarise it: without its tools and
+attachments, so that any model can read it, also one that none of it was written for."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from managedagents.v1 import content_pb2
+from managedagents_server.providers.base import Answered, Item, Results, Said
+from managedagents_server.session.conversation import Turn
+from managedagents_server.session.frames import Event
+
+SYSTEM = (
+    "You keep the memory of a conversation between a user and an assistant. You are given its older part and write the "
+    "notes that will stand in its place."
+)
+
+_TASK = (
+    "Write the notes now. Keep every name, number, date, identifier, decision, preference and open question, and what "
+    "the tools found out, each in a short sentence. Leave out greetings and repetition. Write nothing but the notes."
+)
+
+_CUT = "\n[… left out …]\n"
+
+
+def prompt(summary: str, turns: Sequence[Turn], most_bytes: int) -> str:
+    """About `most_bytes` long at the most; a turn that has more than its share loses its middle."""
+    told = [_told(turn) for turn in turns]
+    share = max(200, (most_bytes - len(summary.encode())) // len(told))
+    if sum(len(text.encode()) for text in told) > most_bytes:
+        told = [_cut(text, share) for text in told]
+    notes = f"Notes on what was before:\n{summary}\n\n" if summary else ""
+    talk = "\n\n".join(told)
+    return f"{notes}The conversation:\n\n{talk}\n\n{_TASK}"
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= most_bytes:
+        return text
+    half = most_bytes // 2
+    return encoded[:half].decode(errors="ignore") + _CUT + encoded[-half:].decode(errors="ignore")
+
+
+def _told(turn: Turn) -> str:
+    return "\n".join(line for item in turn.items for line in _lines(item))
+
+
+def _lines(item: Item) -> Iterator[str]:
+    match item:
+        case Said(content):
+            yield f"User: {_content(content)}"
+        case Answered(answer):
+            for event in answer:
+                yield from _answer(event)
+        case Results(results):
+            for result in results:
+                yield f"{'Error' if result.is_error else 'Result'} of {result.name}: {_content(result.content)}"
+
+
+def _answer(event: Event) -> Iterator[str]:
+    match event.WhichOneof("payload"):
+        case "agent_message":
+            yield f"Assistant: {_content(event.agent_message.content)}"
+        case "agent_custom_tool_use":
+            yield _call(event.agent_custom_tool_use.name, event.agent_custom_tool_use.input_json)
+        case "agent_tool_use":
+            yield _call(event.agent_tool_use.name, event.agent_tool_use.input_json)
+        case "agent_mcp_tool_use":
+            yield _call(event.agent_mcp_tool_use.name, event.agent_mcp_tool_use.input_json)
+        case _:
+            # Thoughts: what came of them stands in the answer.
+            return
+
+
+def _call(name: str, input_json: str) -> str:
+    return f"The assistant called {name} with {input_json}"
+
+
+def _content(blocks: Iterable[content_pb2.Content]) -> str:
+    return " ".join(_block(block) for block in blocks)
+
+
+def _block(block: content_pb2.Content) -> str:
+    match block.WhichOneof("block"):
+        case "text":
+            return block.text.text
+        case "image":
+            return f"[a picture, {block.image.media_type}]"
+        case _:
+            return f"[a file, {block.file.name or 'without a name'}, {block.file.media_type}]"
