@@ -1,64 +1,35 @@
 """The command `managedagents` as a process, against a real server process."""
 
-import asyncio
 import json
-import os
+import re
+import shlex
 import signal
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
+from managedagents.cli import main
+from support.command import Command
 from support.server import Server, running
+from support.terminal import terminal
 
 pytestmark = pytest.mark.long
 
-EXAMPLE = Path(__file__).parents[2] / "clients/python/examples/weather.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    code: int
-    out: str
-    err: str
-
-
-class Command:
-    """The command, set to one server."""
-
-    def __init__(self, server: Server) -> None:
-        self._environment = {**os.environ, "MANAGEDAGENTS_SERVER": server.address}
-
-    async def begin(self, *arguments: str) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        program = "from managedagents.cli import main; main(prog_name='managedagents')"
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-c", program, *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=self._environment
-        )
-
-    async def __call__(self, *arguments: str, stdin: str = "") -> Told:
-        process = await self.begin(*arguments)
-        out, err = await process.communicate(stdin.encode())
-        assert process.returncode is not None
-        return Told(process.returncode, out.decode(), err.decode())
-
-    async def id_of(self, *arguments: str) -> str:
-        told = await self(*arguments)
-        assert told.code == 0, told.err
-        return told.out.strip()
+CLIENT = Path(__file__).parents[2] / "clients/python"
+EXAMPLE = CLIENT / "examples/weather.yaml"
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with running(tmp_path / "log.db") as server:
+    async with running(tmp_path / "log.db", "--limit", "retry_first=0.2") as server:
         yield server
 
 
 @pytest.fixture
 def command(server: Server) -> Command:
-    return Command(server)
+    return Command(server.address)
 
 
 async def test_a_piped_chat_sends_each_line_and_waits_for_each_turn(command: Command) -> None:
@@ -68,9 +39,13 @@ async def test_a_piped_chat_sends_each_line_and_waits_for_each_turn(command: Com
     assert told.code == 0, told.err
     assert told.out.splitlines() == [
         "Let me look that up.",
+        "It is 19 degrees in Oslo, with a light wind from the south.",
+        "It is 19 degrees in Oslo, with a light wind from the south.",
+    ]
+    assert told.err.splitlines() == [
         '· weather {"city": "Oslo"}',
-        "It is 19 degrees in Oslo, with a light wind from the south.",
-        "It is 19 degrees in Oslo, with a light wind from the south.",
+        "· 0 tokens in, 0 out, 2 requests",
+        "· 0 tokens in, 0 out, 1 request",
     ]
     kinds = [next(k for k in e if k.startswith(("user", "agent", "status"))) for e in await events(command, session)]
     assert kinds.count("statusIdle") == 2
@@ -138,8 +113,134 @@ async def test_failures_are_one_line_with_an_exit_code(command: Command, tmp_pat
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text("name: x\ntools: [{custom: {nme: x}}]\n")
     misused = await command("agents", "create", str(wrong))
-    assert (misused.code, misused.err.startswith("error: tools[0].custom.nme")) == (2, True)
+    assert (misused.code, misused.err.count("\n")) == (2, 1)
+    assert misused.err.startswith(f"error: {wrong}:2:19: tools[0].custom.nme: unknown field")
     assert (await command("send", "ses_1")).code == 2
     nobody = await command("--server", "127.0.0.1:1", "sessions")
     assert (nobody.code, nobody.err.count("\n")) == (3, 1)
     assert nobody.err.startswith("error: no server at 127.0.0.1:1")
+
+
+THINKING = """\
+name: thinker
+model:
+  scripted:
+    responses:
+      - thinking: Hard to say.
+        text: Not finished
+        error: {code: 503}
+      - thinking: It rains.
+        text: Take a coat.
+        delay: 0.4s
+        usage:
+          input_tokens: 120
+          cache_read_tokens: 90
+          output_tokens: 30
+          reasoning_tokens: 10
+          requests: 1
+          model_time: 2s
+"""
+
+
+async def test_a_chat_at_a_terminal_shows_thinking_retries_and_usage_dim(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "thinker.yaml"
+    file.write_text(THINKING)
+    session = await command.id_of("start", await command.id_of("agents", "create", str(file)))
+    async with terminal([*command.line, "chat", session], command.environment) as screen:
+        await screen.until("> ")
+        screen.type("A coat?\n")
+        shown = await screen.until(" s\x1b[0m\r\n> ")
+        screen.type("\x04")
+        assert await screen.ended() == 0
+    lines = shown.replace("\r\n", "\n")
+    assert re.search(r"\x1b\[2m· the provider fails or is overloaded; attempt 2 in 0\.\d+ s\x1b\[0m\n", lines)
+    assert "Take a coat.\n\x1b[2m· 120 tokens in (90 cached), 30 out (10 reasoning), 1 request, 2.0 s\x1b[0m\n" in lines
+    assert re.search(r"\x1b\[2m[^\x1b]*rains", lines), "thinking is dim"
+    assert without_colours(lines).count("It rains.") == 1, "what was streamed is not shown again"
+
+
+def without_colours(text: str) -> str:
+    return re.sub(r"\x1b\[\d+m", "", text)
+
+
+async def test_a_quiet_chat_says_what_the_agent_says(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "thinker.yaml"
+    file.write_text(THINKING)
+    session = await command.id_of("start", await command.id_of("agents", "create", str(file)))
+    told = await command("chat", "--quiet", session, stdin="A coat?\n")
+    assert told.out.splitlines()[-1] == "Take a coat."
+    assert "rains" not in told.out
+    assert not [line for line in told.err.splitlines() if "attempt" in line or "tokens" in line]
+
+
+async def test_what_the_server_refuses_is_told_with_its_line(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("name: x\nmodel: {scripted: {responses: [{}]}}\ntools:\n- custom:\n    name: a b\n")
+    told = await command("agents", "create", str(file))
+    assert told.code == 1
+    assert told.err == (
+        f"error: {file}:5:5: tools[0].custom.name: "
+        "must be 1 to 64 of the characters A-Z a-z 0-9 _ and - [INVALID_REQUEST]\n"
+    )
+
+
+async def test_an_agent_is_updated_compared_and_pinned(command: Command, tmp_path: Path) -> None:
+    agent = await command.id_of("agents", "create", str(EXAMPLE))
+    old = await command.id_of("start", agent)
+    file = tmp_path / "weather.yaml"
+    file.write_text((await command("agents", "get", agent, "--definition")).out.replace("never guess", "guess"))
+    assert (await command("agents", "update", agent, str(file))).out == f"{agent} is at version 2\n"
+    lost = await command("agents", "update", agent, str(file), "--version", "1")
+    assert (lost.code, "[VERSION_CONFLICT]" in lost.err) == (1, True)
+    changes = await command("agents", "diff", agent)
+    assert changes.code == 1
+    assert [line for line in changes.out.splitlines()[2:] if line[0] in "+-"] == [
+        "-system: You answer questions about the weather. Look it up; never guess.",
+        "+system: You answer questions about the weather. Look it up; guess.",
+    ]
+    assert (await command("agents", "diff", agent, "2", "2")).code == 0
+    assert (await command("agents", "diff", agent, "1", "3")).code == 2
+    listed = [json.loads(line) for line in (await command("sessions", "--json")).out.splitlines()]
+    assert [(row["sessionId"], row["agentVersion"]) for row in listed] == [(old, "1")]
+    assert (await command("agents", "list")).out.split()[:2] == [agent, "v2"]
+
+
+async def test_a_key_from_the_environment_is_kept_and_never_printed(server: Server, tmp_path: Path) -> None:
+    command = Command(server.address, KEY="KEYMARK-openai-1")
+    file = tmp_path / "keyed.yaml"
+    file.write_text("name: keyed\nmodel: {provider_model: {provider: openai, model: gpt-4.1}}\n")
+    agent = await command.id_of("agents", "create", str(file), "--api-key-env", "KEY")
+    got = await command("agents", "get", agent, "--definition")
+    assert "api_key: ''" in got.out
+    file.write_text(got.out)
+    updated = await command("agents", "update", agent, str(file))
+    diff = await command("agents", "diff", agent)
+    assert (updated.code, diff.code, diff.out) == (0, 0, ""), "an empty api_key keeps the key"
+    written = files_in(tmp_path)
+    assert len(written) > 2
+    assert not any(b"KEYMARK" in part for part in (*written, *(told.out.encode() for told in (got, updated, diff))))
+
+
+def files_in(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.iterdir() if path.is_file()]
+
+
+def commands_of_the_readme() -> list[list[str]]:
+    lines = re.findall(r"^    managedagents (.*)$", (CLIENT / "README.md").read_text(), re.MULTILINE)
+    return [shlex.split(line.partition(" > ")[0], comments=True) for line in lines]
+
+
+def test_every_command_of_the_clients_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(CLIENT / "examples")
+    (tmp_path / "a.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert len(commands_of_the_readme()) > 8
+    for words in commands_of_the_readme():
+        command: click.Command = main
+        context = click.Context(main)
+        while isinstance(command, click.Group):
+            name, found, words = command.resolve_command(context, words)
+            assert found is not None
+            command, context = found, click.Context(found, parent=context, info_name=name)
+        # Raises where an argument or an option is wrong.
+        command.parse_args(context, list(words))

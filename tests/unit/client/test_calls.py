@@ -15,6 +15,7 @@ from managedagents import (
     NotFoundError,
     NotThisServiceError,
     UnavailableError,
+    VersionConflictError,
 )
 from managedagents.v1 import service_pb2 as pb
 from support.fake_service import Context, FakeService, Method, refuse, serving
@@ -53,6 +54,42 @@ async def test_each_call_has_a_request_id_of_its_own_unless_it_is_given_one() ->
     ids = [request.request_id for request in service.asked]
     assert len(set(ids)) == 3
     assert ids[2] == "mine"
+
+
+async def test_an_update_that_is_asked_again_is_the_same_update() -> None:
+    service = FakeService({"UpdateAgent": failing_first(2, pb.UpdateAgentResponse(version=8))})
+    async with serving(service) as address, Client.connect(address) as client:
+        assert await client.update_agent("agt_1", 7, {"name": "a"}) == 8
+        assert await client.update_agent("agt_1", 8, {"name": "a"}, request_id="mine") == 8
+    first, second, third, other = service.asked
+    assert first == second == third
+    assert (first.version, first.definition.name, bool(first.request_id)) == (7, "a", True)
+    assert other.request_id == "mine"
+
+
+async def test_an_update_that_lost_a_race_raises_and_is_not_asked_again() -> None:
+    async def update(request: Any, context: Context) -> Any:
+        await refuse(context, grpc.StatusCode.ABORTED, "VERSION_CONFLICT")
+
+    service = FakeService({"UpdateAgent": update})
+    async with serving(service) as address, Client.connect(address) as client:
+        with pytest.raises(VersionConflictError):
+            await client.update_agent("agt_1", 7, {"name": "a"})
+    assert len(service.asked) == 1
+
+
+async def test_a_session_is_started_with_a_version_and_with_overrides_as_plain_values() -> None:
+    service = FakeService({"StartSession": failing_first(0, pb.StartSessionResponse(session_id="ses_1"))})
+    async with serving(service) as address, Client.connect(address) as client:
+        await client.start_session("agt_1", version=3, overrides={"model": {"name": "m"}, "tools": []})
+        await client.start_session("agt_1")
+        with pytest.raises(DefinitionError):
+            await client.start_session("agt_1", overrides={"modle": {}})
+    first, second = service.asked
+    assert (first.version, first.overrides.model.name, first.overrides.HasField("tools")) == (3, "m", True)
+    assert not first.overrides.HasField("system")
+    assert not second.HasField("version")
+    assert not second.HasField("overrides")
 
 
 async def test_a_refusal_is_not_asked_again() -> None:

@@ -8,7 +8,7 @@ The messages and the bare gRPC stubs are in `managedagents.v1`.
 
 from managedagents._channel import TLS
 from managedagents._client import Client
-from managedagents._definition import Definition, load_definition, parse_definition
+from managedagents._definition import Definition, Overrides, load_definition, parse_definition, parse_overrides
 from managedagents._errors import (
     AgentArchivedError,
     DeadlineExceededError,
@@ -64,6 +64,7 @@ __all__ = [
     "NotImplementedByServerError",
     "NotThisServiceError",
     "OnEvent",
+    "Overrides",
     "PromiseBrokenError",
     "ProviderUnusableError",
     "RequestIdReusedError",
@@ -81,6 +82,7 @@ __all__ = [
     "kind_of",
     "load_definition",
     "parse_definition",
+    "parse_overrides",
     "result_event",
     "stop_reason_of",
     "text",

@@ -9,7 +9,7 @@ import grpc
 
 from managedagents._calls import Calls
 from managedagents._channel import TLS, open_channel
-from managedagents._definition import Definition, parse_definition
+from managedagents._definition import Definition, Overrides, parse_definition, parse_overrides
 from managedagents._events import Message, user_event
 from managedagents._follow import Follow, FollowItem
 from managedagents._run import Confirm, OnEvent, Run, RunResult
@@ -86,20 +86,20 @@ class Client:
         message: Message | None = None,
         initial: Sequence[user_event_pb2.UserEvent] = (),
         version: int | None = None,
-        overrides: session_pb2.SessionOverrides | None = None,
+        overrides: Overrides | None = None,
         environment: session_pb2.EnvironmentConfig | None = None,
         metadata: Mapping[str, str] | None = None,
         request_id: str | None = None,
     ) -> service_pb2.StartSessionResponse:
         """Start a session. Its log begins with the events of `initial` and then `message`, in the same write.
 
-        `version`: the agent's. None: the newest.
+        `version`: the agent's; None is the newest. `overrides`: the model, system and tools that it has instead.
         """
         events = [*initial, *([] if message is None else [user_event(message)])]
         request = service_pb2.StartSessionRequest(
             agent_id=agent_id,
             version=version,
-            overrides=overrides,
+            overrides=None if overrides is None else parse_overrides(overrides),
             environment=environment,
             metadata=metadata,
             initial_events=events,
@@ -238,7 +238,7 @@ class Client:
     async def update_agent(
         self, agent_id: str, version: int, definition: Definition, *, request_id: str | None = None
     ) -> int:
-        """Replace `version` of an agent by a new one, and return its number. Sessions keep the version they have."""
+        """Replace `version`, the newest, by a new one, and return its number. Sessions keep the version they have."""
         request = service_pb2.UpdateAgentRequest(
             agent_id=agent_id, version=version, definition=parse_definition(definition), request_id=_id(request_id)
         )

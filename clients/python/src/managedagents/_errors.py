@@ -16,6 +16,11 @@ class FieldViolation:
 
     field: str
     description: str
+    place: str = ""
+    """Where it stands, `weather.yaml:12:5`: file, line, column. Empty: in no file that is known here."""
+
+    def __str__(self) -> str:
+        return ": ".join(words for words in (self.place, self.field, self.description) if words)
 
 
 class ManagedAgentsError(Exception):
@@ -135,11 +140,12 @@ class PromiseBrokenError(ManagedAgentsError):
 
 
 class DefinitionError(ManagedAgentsError):
-    """A definition that is no definition: `violations` names the field. Nothing was sent."""
+    """A definition that is no definition: `violations` names each field that is wrong. Nothing was sent."""
 
-    def __init__(self, message: str, *, field: str = "", **more: Any) -> None:
-        violations = more.pop("violations", None) or (FieldViolation(field, message),)
-        super().__init__(f"{field}: {message}" if field else message, violations=violations, **more)
+    @classmethod
+    def of(cls, violations: Sequence[FieldViolation]) -> "DefinitionError":
+        """The error of all that is wrong, a line for each."""
+        return cls("\n".join(map(str, violations)), violations=violations)
 
 
 BY_REASON: Mapping[str, type[ManagedAgentsError]] = {

@@ -12,8 +12,9 @@ from managedagents._events import text, user_event
 from managedagents._follow import Follow, FollowItem
 from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
 from managedagents.cli._connection import connection_options, fail, settings, show_notices
-from managedagents.cli._output import plain, status_name
+from managedagents.cli._output import status_name
 from managedagents.cli._screen import Screen
+from managedagents.cli._terminal import plain
 from managedagents.v1 import event_pb2, session_pb2, user_event_pb2
 
 _TERMINAL = frozenset(
@@ -42,19 +43,21 @@ _TURNING = frozenset(
 @click.command()
 @click.argument("session")
 @click.option("--last", type=click.IntRange(min=0), help="Events to show first. Default: 20; from a pipe none.")
+@click.option("--quiet", is_flag=True, help="Show no thinking, no usage and no retries.")
 @connection_options()
-def chat(session: str, last: int | None) -> None:
+def chat(session: str, last: int | None, quiet: bool) -> None:
     """Talk to a session.
 
     Ctrl-C interrupts the turn, once more leaves; so does Ctrl-D at the prompt. Where the turn asks for a tool's answer,
     the next line is the answer (with a leading ! it is an error). From a pipe each line is one message; its turn is
-    waited for, and the end of the input is the end of the chat.
+    waited for, and the end of the input is the end of the chat. Where stdout is no terminal it has what the agent says,
+    and stderr the rest.
     """
     if settings().json:
         raise click.UsageError("A chat is for people. Use send, and tail with --json.")
     if sys.stdin.isatty() and importlib.util.find_spec("readline") is not None:
         __import__("readline")  # gives input() its line editing and history
-    screen = Screen()
+    screen = Screen(quiet=quiet)
     show_notices(screen.end_line)
     with asyncio.Runner() as runner:
         client = runner.run(_connect())
@@ -87,7 +90,7 @@ class _Chat:
             last = 20 if self._is_tty else 0
         self._seq = max(status.head_seq - last, 0)
         if self._is_tty:
-            click.secho(f"· {session} is {status_name(status.status)}; Ctrl-C interrupts, Ctrl-D leaves", dim=True)
+            screen.notice(f"{session} is {status_name(status.status)}; Ctrl-C interrupts, Ctrl-D leaves")
 
     def talk(self) -> int:
         """The exit code: 1 where the session is over, or a tool's answer is left out."""
@@ -114,14 +117,18 @@ class _Chat:
         """A line; None at the end of the input."""
         try:
             if self._is_tty:
-                return input(prompt)
+                if self._screen.elsewhere:
+                    # input() itself would ask on stdout.
+                    click.echo(plain(prompt, err=True), nl=False, err=True)
+                    return input()
+                return input(plain(prompt))
             line = sys.stdin.readline()
             return line.rstrip("\n") if line else None
         except EOFError:
-            click.echo()
+            click.echo(err=self._screen.elsewhere)
             return None
         except KeyboardInterrupt:
-            click.echo()
+            click.echo(err=self._screen.elsewhere)
             raise _Leave from None
 
     def _go_on(self) -> list[ToolUse] | None:
@@ -170,9 +177,9 @@ class _Chat:
 
     def _answer(self, use: ToolUse) -> None:
         if use.needs_confirmation:
-            line = self._line(f"allow {plain(use.name)} {plain(use.input_json)}? [y, or why not] ")
+            line = self._line(f"allow {use.name} {use.input_json}? [y, or why not] ")
         else:
-            line = self._line(f"{plain(use.name)}: ")
+            line = self._line(f"{use.name}: ")
         if line is None:
             raise EOFError
         if use.needs_confirmation:
@@ -185,4 +192,4 @@ class _Chat:
         try:
             self._send(event)
         except ToolUseClosedError:
-            click.secho("· answered by somebody else, or too late", dim=True)
+            self._screen.notice("answered by somebody else, or too late")

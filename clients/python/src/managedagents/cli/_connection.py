@@ -14,6 +14,7 @@ import click
 from managedagents._channel import TLS
 from managedagents._client import Client
 from managedagents._errors import DefinitionError, ManagedAgentsError, NoAnswerError, NotThisServiceError
+from managedagents.cli._terminal import plain, wants_no_colours
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -119,7 +120,11 @@ class _Failed(click.ClickException):
     exit_code = 1
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"{click.style('error:', fg='red')} {self.message}", file=file, err=file is None)
+        # Shown when the command's context, which knows about colours, is left.
+        color = False if wants_no_colours() else None
+        for line in self.message.splitlines():
+            words = f"{click.style('error:', fg='red')} {plain(line, err=True)}"
+            click.echo(words, file=file, err=file is None, color=color)
 
 
 class _Misused(_Failed):
@@ -130,14 +135,19 @@ class _NoServer(_Failed):
     exit_code = 3
 
 
-def fail(error: ManagedAgentsError) -> NoReturn:
-    """Leave with one line on stderr and the exit code that fits."""
-    words = " ".join(error.message.split())
-    if error.reason is not None:
-        words = f"{words} [{error.reason}]"
+def fail(error: ManagedAgentsError, *, one_is_taken: bool = False) -> NoReturn:
+    """Leave with one line on stderr, or one for each place in a file, and the exit code that fits.
+
+    `one_is_taken`: the command's exit code 1 means something else, and a refusal is 2.
+    """
+    lines = [error.message]
+    if any(violation.place for violation in error.violations):
+        lines = [str(violation) for violation in error.violations]
+    reason = "" if error.reason is None else f" [{error.reason}]"
+    words = "\n".join(" ".join(line.split()) + reason for line in lines)
     if isinstance(error, NoAnswerError | NotThisServiceError):
         raise _NoServer(words) from error
-    if isinstance(error, DefinitionError):
+    if isinstance(error, DefinitionError) or one_is_taken:
         raise _Misused(words) from error
     raise _Failed(words) from error
 

@@ -7,6 +7,7 @@ from managedagents.cli._chat import chat
 from managedagents.cli._connection import connection_options
 from managedagents.cli._sessions import COMMANDS as SESSIONS
 from managedagents.cli._talk import COMMANDS as TALK
+from managedagents.cli._terminal import wants_no_colours
 from managedagents.cli._watch import COMMANDS as WATCH
 
 
@@ -16,8 +17,10 @@ def main() -> None:
     """Talk to a managed agents server.
 
     What is printed is for people. With --json it is one JSON object a line, named in lowerCamelCase as grpcurl prints
-    it. Exit codes: 1 refused or failed, 2 wrong usage, 3 no server.
+    it. Exit codes: 1 refused or failed, 2 wrong usage, 3 no server. NO_COLOR in the environment is obeyed.
     """
+    if wants_no_colours():
+        click.get_current_context().color = False
 
 
 for _command in (agents, *SESSIONS, *TALK, *WATCH, chat):

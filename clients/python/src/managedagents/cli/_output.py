@@ -1,27 +1,47 @@
 """Printing: JSON for programs, compact lines for people."""
 
 import json
-import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any
 
 import click
+import yaml
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from managedagents._plain import values_of
 from managedagents.cli._connection import settings
-from managedagents.v1 import session_pb2
+from managedagents.cli._terminal import plain
+from managedagents.v1 import model_pb2, session_pb2
 
-# The marks that turn the direction of the writing around, and so can make a text look like another one.
-_TURNS_AROUND = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_OTHER_BREAKS = frozenset("\x85\u2028\u2029")
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML for people: texts of several lines as such."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in text else None
+        if _OTHER_BREAKS.intersection(text):
+            # Else PyYAML writes them as they are, and reads them as ends of lines.
+            style = '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def json_line(message: Message) -> str:
     """The message as one line of JSON, in lowerCamelCase; what is unset is left out."""
     return json.dumps(json_format.MessageToDict(message), ensure_ascii=False)
+
+
+def yaml_of(message: Message) -> str:
+    """The message as YAML, as people write it in a definition's file; without the end of its last line."""
+    written = yaml.dump(values_of(message), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return written.removesuffix("\n")
 
 
 def tell(message: Message, words: str) -> None:
@@ -42,18 +62,6 @@ def table(rows: Iterable[Sequence[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def plain(text: str) -> str:
-    """On a terminal: the text without the characters by which a model, or whoever else wrote it, could drive it."""
-    if not sys.stdout.isatty():
-        return text
-    return "".join("\N{REPLACEMENT CHARACTER}" if _drives(c) else c for c in text)
-
-
-def _drives(character: str) -> bool:
-    is_control = unicodedata.category(character) == "Cc" and character not in "\n\t"
-    return is_control or unicodedata.bidirectional(character) in _TURNS_AROUND
-
-
 def when(time: Timestamp) -> str:
     """A point in time, in the local zone."""
     return time.ToDatetime(tzinfo=UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -64,3 +72,8 @@ def status_name(status: session_pb2.SessionStatus.ValueType) -> str:
     if status not in session_pb2.SessionStatus.values():
         return str(status)
     return session_pb2.SessionStatus.Name(status).removeprefix("SESSION_STATUS_").lower()
+
+
+def tokens_words(usage: model_pb2.Usage) -> str:
+    """Tokens in and out, in short."""
+    return f"{usage.input_tokens} tokens in, {usage.output_tokens} out"

@@ -4,7 +4,7 @@ import click
 
 from managedagents._events import kind_of, stop_reason_of, text_of
 from managedagents._uses import use_of
-from managedagents.cli._output import plain
+from managedagents.cli._terminal import plain
 from managedagents.v1 import agent_event_pb2, event_pb2, status_event_pb2, user_event_pb2
 
 _COLOURS = {"user": "cyan", "agent": "green", "status": "blue", "outcome": "magenta", "error": "red"}

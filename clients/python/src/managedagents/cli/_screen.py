@@ -1,23 +1,34 @@
 """What a chat shows: text as it comes, and everything else discreetly."""
 
+import sys
+
 import click
 
-from managedagents._events import text_of
+from managedagents._events import stop_reason_of, text_of
 from managedagents._follow import FollowItem
 from managedagents._uses import use_of
-from managedagents.cli._output import plain
+from managedagents.cli._phrases import advice, retry_words, stop_words, usage_words
 from managedagents.cli._render import code_name, words_of
-from managedagents.v1 import event_pb2, stream_pb2
+from managedagents.cli._terminal import has_colours, plain
+from managedagents.v1 import event_pb2, status_event_pb2, stream_pb2
 
 # Nothing to show: the prompt, or what stands beside it, says it already.
 _SILENT = frozenset({"status_running", "user_interrupt", "agent_tool_start"})
-_ENDS_WELL = frozenset({"end_turn", "requires_action", "error", "retries_exhausted"})
 
 
 class Screen:
-    """Prints items in order. A text that was streamed is not printed again when its event comes."""
+    """Prints items in order. A text that was streamed is not printed again when its event comes.
 
-    def __init__(self) -> None:
+    What the agent says goes to stdout. All else is beside it on a terminal, and goes to stderr where stdout is none.
+    `quiet`: neither thinking nor usage nor retries are shown.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        # Only colours tell thinking from the answer.
+        self._shows_thinking = has_colours() and not quiet
+        self.elsewhere = not sys.stdout.isatty()
+        """What stands beside the answer goes to stderr."""
         self._streamed: dict[int, str] = {}
         self._in_line = False
 
@@ -27,7 +38,7 @@ class Screen:
             self._stream(item)
         elif isinstance(item, stream_pb2.StreamDeltaDiscarded):
             if self._streamed:
-                self._notice("the answer starts over")
+                self.notice("the answer starts over")
             self._streamed.clear()
         elif not own:
             self._event(item)
@@ -38,56 +49,89 @@ class Screen:
             click.echo()
             self._in_line = False
 
+    def notice(self, words: str, fg: str | None = None) -> None:
+        """Print a line beside the answer."""
+        self.end_line()
+        words = plain(" ".join(words.split()), err=self.elsewhere)
+        click.secho(f"· {words}", dim=fg is None, fg=fg, err=self.elsewhere)
+
     def _stream(self, delta: stream_pb2.StreamDelta) -> None:
-        if not delta.text:
+        thinks = bool(delta.thinking)
+        words = delta.thinking or delta.text
+        if not words or (thinks and not self._shows_thinking):
             return
         if delta.part not in self._streamed:
             self.end_line()
-        self._streamed[delta.part] = self._streamed.get(delta.part, "") + delta.text
-        self._write(delta.text)
+        self._streamed[delta.part] = self._streamed.get(delta.part, "") + words
+        self._write(words, dim=thinks)
 
-    def _write(self, words: str) -> None:
-        click.echo(plain(words), nl=False)
+    def _write(self, words: str, *, dim: bool = False) -> None:
+        shown = plain(words)
+        click.echo(click.style(shown, dim=True) if dim and shown else shown, nl=False)
         self._in_line = not words.endswith("\n") if words else self._in_line
 
     def _event(self, event: event_pb2.SessionEvent) -> None:
         which = event.WhichOneof("payload")
         if which == "agent_message":
-            self._message(text_of(event.agent_message.content))
-            return
-        if not event.response_id:
-            self._streamed.clear()
+            self._said(text_of(event.agent_message.content))
+        elif which == "agent_thinking":
+            if self._shows_thinking and event.agent_thinking.text:
+                self._said(event.agent_thinking.text, dim=True)
+        else:
+            if not event.response_id:
+                self._streamed.clear()
+            self._beside(event, which)
+
+    def _said(self, words: str, *, dim: bool = False) -> None:
+        part = next((part for part, streamed in sorted(self._streamed.items()) if words.startswith(streamed)), None)
+        if part is None:
+            self.end_line()
+        else:
+            words = words.removeprefix(self._streamed.pop(part))
+            if any(later > part for later in self._streamed) and (dim or not words):
+                # What comes after it has begun on this line.
+                return
+        self._write(words, dim=dim)
+        self.end_line()
+
+    def _beside(self, event: event_pb2.SessionEvent, which: str | None) -> None:
         use = use_of(event)
         if use is not None:
-            self._notice(f"{use.name} {use.input_json}", fg="yellow")
+            self.notice(f"{use.name} {use.input_json}", fg="yellow")
         elif which == "user_message":
             self.end_line()
-            click.echo(f"{click.style('>', fg='cyan')} {plain(text_of(event.user_message.content))}")
+            words = plain(text_of(event.user_message.content), err=self.elsewhere)
+            click.echo(f"{click.style('>', fg='cyan')} {words}", err=self.elsewhere)
         elif which == "user_custom_tool_result":
-            self._notice(f"answered: {text_of(event.user_custom_tool_result.content)}")
+            self.notice(f"answered: {text_of(event.user_custom_tool_result.content)}")
         elif which == "status_idle":
-            reason = event.status_idle.stop_reason.WhichOneof("reason") or ""
-            if reason not in _ENDS_WELL:
-                self._notice(reason.replace("_", " "))
-            self.end_line()
+            self._idle(event.status_idle)
+        elif which == "status_rescheduling":
+            self._unless_quiet(retry_words(event.status_rescheduling))
+        elif which == "agent_context_compacted":
+            size = len(event.agent_context_compacted.summary)
+            self._unless_quiet(f"older turns were folded into a summary ({size} characters)")
         elif which == "error":
-            self.end_line()
-            words = f"{code_name(event.error.code)}: {plain(event.error.message)}"
-            click.echo(f"{click.style('error:', fg='red')} {words}", err=True)
+            self._error(event.error)
         elif which is not None and which not in _SILENT:
-            self._notice(f"{which.partition('_')[2].replace('_', ' ')} {words_of(event)}".strip())
+            self.notice(f"{which.partition('_')[2].replace('_', ' ')} {words_of(event)}".strip())
 
-    def _message(self, words: str) -> None:
-        for part, streamed in sorted(self._streamed.items()):
-            if words.startswith(streamed):
-                del self._streamed[part]
-                self._write(words[len(streamed) :])
-                break
-        else:
-            self.end_line()
-            self._write(words)
+    def _idle(self, idle: status_event_pb2.StatusIdle) -> None:
+        reason = stop_reason_of(idle)
+        words = stop_words(reason)
+        if words:
+            self.notice(words)
+        if idle.usage.requests and reason != "requires_action":
+            self._unless_quiet(usage_words(idle.usage))
         self.end_line()
 
-    def _notice(self, words: str, fg: str | None = None) -> None:
+    def _error(self, error: status_event_pb2.ErrorEvent) -> None:
         self.end_line()
-        click.secho(f"· {plain(' '.join(words.split()))}", dim=fg is None, fg=fg)
+        words = f"{code_name(error.code)}: {plain(error.message, err=True)}"
+        click.echo(f"{click.style('error:', fg='red')} {words}", err=True)
+        if advice(error):
+            click.secho(f"· {advice(error)}", dim=True, err=True)
+
+    def _unless_quiet(self, words: str) -> None:
+        if not self._quiet:
+            self.notice(words)

@@ -1,10 +1,16 @@
 """Commands that start, list, steer and end sessions."""
 
+from functools import partial
+from pathlib import Path
+
 import click
 
 from managedagents._client import Client
+from managedagents._definition import read
 from managedagents.cli._connection import asks_server, settings
-from managedagents.cli._output import json_line, plain, status_name, table, tell, tell_done, when
+from managedagents.cli._declare import FILE, document_of, placing
+from managedagents.cli._output import json_line, status_name, table, tell, tell_done, tokens_words, when
+from managedagents.cli._terminal import plain
 from managedagents.v1 import service_pb2, session_pb2
 
 
@@ -24,10 +30,25 @@ _STATUSES = [status_name(status) for status in session_pb2.SessionStatus.values(
 @click.option("--message", help="The first message.")
 @click.option("--metadata", multiple=True, callback=_pairs, metavar="KEY=VALUE", help="May be given several times.")
 @click.option("--version", type=int, help="The agent's. Default: the newest.")
+@click.option("--overrides", type=FILE, help="YAML or JSON: the model, system and tools that it has instead.")
 @asks_server
-async def start(client: Client, agent: str, message: str | None, metadata: dict[str, str], version: int | None) -> None:
+async def start(
+    client: Client,
+    agent: str,
+    message: str | None,
+    metadata: dict[str, str],
+    version: int | None,
+    overrides: Path | None,
+) -> None:
     """Start a session of AGENT, and print its id."""
-    started = await client.start_session(agent, message=message, metadata=metadata, version=version)
+    start_session = partial(client.start_session, agent, message=message, metadata=metadata, version=version)
+    if overrides is None:
+        started = await start_session()
+    else:
+        document = document_of(overrides)
+        replaced = read(document, session_pb2.SessionOverrides())
+        with placing(document, "overrides"):
+            started = await start_session(overrides=replaced)
     tell(started, started.session_id)
 
 
@@ -70,7 +91,7 @@ def _more(found: service_pb2.StatusResponse) -> str:
     if found.queued_messages:
         parts.append(f"{found.queued_messages} queued")
     if found.usage.requests:
-        parts.append(f"{found.usage.input_tokens} tokens in, {found.usage.output_tokens} out")
+        parts.append(tokens_words(found.usage))
     return "".join(f", {part}" for part in parts)
 
 

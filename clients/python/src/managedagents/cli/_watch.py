@@ -7,8 +7,9 @@ import click
 
 from managedagents._client import Client
 from managedagents.cli._connection import asks_server, settings
-from managedagents.cli._output import json_line, plain
+from managedagents.cli._output import json_line
 from managedagents.cli._render import line_of
+from managedagents.cli._terminal import plain
 from managedagents.v1 import event_pb2, stream_pb2
 
 

@@ -344,7 +344,7 @@ class ProviderModel(_message.Message):
     """The model's name as that provider knows it. Required."""
     base_url: _builtins.str
     """The http or https address of the interface, for example https://models.example.com/v1. Required for
-    PROVIDER_OPENAI_COMPATIBLE. Empty: the credential's own, else the provider's public one. Private and loopback
+    PROVIDER_OPENAI_COMPATIBLE without a credential. Empty: the credential's own, else the provider's public one. Private and loopback
     addresses only where the operator allows them, else PROVIDER_UNUSABLE.
     """
     credential: _builtins.str
@@ -353,9 +353,9 @@ class ProviderModel(_message.Message):
     """
     api_key: _builtins.str
     """A key given inline, at most 8 KiB of visible ASCII: stored encrypted apart from the definition, sent only to
-    `base_url` (or the provider's public address), never returned. Where a key is stored, the definition is returned
-    with this field present and empty. Given so to UpdateAgent it keeps the key of the version that is replaced,
-    which must be of the same provider and address.
+    `base_url` (or the provider's public address), never returned. Where a key was given, the definition is returned
+    with this field present and empty, also after the key was erased. Given so to UpdateAgent it keeps the key of the
+    version that is replaced, which must be of the same provider and address.
     """
     speed: Global___ModelSpeed.ValueType
     """The provider's service class: OpenAI and Anthropic have one; elsewhere anything but UNSPECIFIED is refused."""

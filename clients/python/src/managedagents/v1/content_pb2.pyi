@@ -89,7 +89,9 @@ class ImageContent(_message.Message):
     data: _builtins.bytes
     """The encoded picture. Counts against the size limit of an event (2 MiB by default)."""
     media_type: _builtins.str
-    """The IANA media type, for example image/png. Required."""
+    """The IANA media type: image/png, image/jpeg, image/gif, image/webp, image/heic or image/heif. Required, and what the
+    data is.
+    """
     def __init__(
         self,
         *,

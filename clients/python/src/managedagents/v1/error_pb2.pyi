@@ -65,7 +65,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 17
     """UNAUTHENTICATED. No bearer token, or one that the server does not know. Not retriable."""
     ERROR_REASON_PROVIDER_UNUSABLE: _ErrorReason.ValueType  # 18
-    """FAILED_PRECONDITION. The provider cannot be used as the definition asks. Not retriable."""
+    """FAILED_PRECONDITION. The provider cannot be used as the definition asks: metadata `field` says which part of it, the
+    message what to do. Not retriable.
+    """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 19
     """INTERNAL. A fault of the server; its log has the details under the metadata's `error_id`. Retriable with the same
     request id.
@@ -128,7 +130,9 @@ ERROR_REASON_DRAINING: ErrorReason.ValueType  # 16
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 17
 """UNAUTHENTICATED. No bearer token, or one that the server does not know. Not retriable."""
 ERROR_REASON_PROVIDER_UNUSABLE: ErrorReason.ValueType  # 18
-"""FAILED_PRECONDITION. The provider cannot be used as the definition asks. Not retriable."""
+"""FAILED_PRECONDITION. The provider cannot be used as the definition asks: metadata `field` says which part of it, the
+message what to do. Not retriable.
+"""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 19
 """INTERNAL. A fault of the server; its log has the details under the metadata's `error_id`. Retriable with the same
 request id.

@@ -755,7 +755,7 @@ class ListAgentsRequest(_message.Message):
     include_archived: _builtins.bool
     """Also archived ones."""
     page_size: _builtins.int
-    """Rows a page, 1 to 1,000. 0: 50."""
+    """Rows a page, 1 to 1,000; a page also ends at about 1 MiB. 0: 50."""
     page_token: _builtins.str
     """From the page before. Empty: the first page."""
     @_builtins.property
@@ -987,7 +987,7 @@ class ListSessionsRequest(_message.Message):
     agent_id: _builtins.str
     """Only this agent's. Empty: any."""
     page_size: _builtins.int
-    """Rows a page, 1 to 1,000. 0: 50."""
+    """Rows a page, 1 to 1,000; a page also ends at about 1 MiB. 0: 50."""
     page_token: _builtins.str
     """From the page before. Empty: the first page."""
     @_builtins.property
