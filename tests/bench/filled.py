@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from managedagents.v1 import model_pb2, user_event_pb2
-from managedagents_server.log import AgentRow, NewSession, SessionFields
+from managedagents_server.log import NewSession, NewVersion, SessionFields, agent_statements
 from managedagents_server.log import statements as sql
 from managedagents_server.log.database import connect, prepare
 from managedagents_server.providers.base import Answer, Text
@@ -27,8 +27,8 @@ def fill(path: Path, sessions: int, turns: int) -> list[str]:
     db = connect(path)
     db.execute("BEGIN")
     definition = scripted({"text": "ok"}).SerializeToString()
-    agent = AgentRow(0, TENANT, ids.agent_id(), 1, definition, "{}", now, now, None)
-    sql.create_agent(db, agent, None)
+    agent = NewVersion(TENANT, ids.agent_id(), 1, definition, "{}", now)
+    agent_statements.create_agent(db, agent, None)
     state, rows = State(), []
     for _ in range(turns):
         for group in _turn(state):

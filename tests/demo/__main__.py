@@ -15,7 +15,7 @@ async def main() -> int:
     screen = Screen()
     failed = False
     with tempfile.TemporaryDirectory(prefix="managedagents-demo-") as folder:
-        server = Server(Path(folder) / "demo.db")
+        server = Server(Path(folder) / "demo.db", ("--allow-address", "127.0.0.1"))
         async with small_model() as base_url:
             try:
                 await play(server, base_url, screen)

@@ -8,13 +8,15 @@ import pytest
 from managedagents.v1 import agent_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import answer, kind, log, message, send, start, until
-from support.openai_wire import OpenAIWire, Reply, Stall, refuse, say, sent, text, use
 from support.server import Server, Stub, running
+from support.wires.chat import OpenAIWire, refuse, say, sent, text, use
+from support.wires.server import Reply, Stall
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with running(tmp_path / "log.db", "--limit", "retry_first=0.05") as server:
+    flags = ("--allow-address", "127.0.0.1", "--limit", "retry_first=0.05")
+    async with running(tmp_path / "log.db", *flags) as server:
         yield server
 
 

@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import json_format
 
 from managedagents.v1 import agent_pb2
+from managedagents_server.providers import operator_file
 from support import grpcurl_by_buf
 from support.shell import Shell, shell
 
@@ -157,13 +158,27 @@ def test_the_tour_makes_every_call_of_the_trait() -> None:
 
 
 def test_every_block_is_of_a_kind_that_is_known_here() -> None:
-    assert {block[1] for block in BLOCK.finditer(README)} <= {"console", "python", "sh", "json", ""}
+    assert {block[1] for block in BLOCK.finditer(README)} <= {"console", "python", "sh", "json", "toml", ""}
     assert all(block[2].startswith("$ ") for block in BLOCK.finditer(README) if block[1] == "console")
 
 
-def test_the_model_that_it_tells_to_write_is_one() -> None:
-    (model,) = (block[2] for block in BLOCK.finditer(README) if block[1] == "json")
-    assert json_format.Parse(model, agent_pb2.Model()).provider_model.base_url
+def blocks(kind: str) -> list[str]:
+    return [block[2] for block in BLOCK.finditer(README) if block[1] == kind]
+
+
+def test_the_models_that_it_tells_to_write_are_such() -> None:
+    for block in blocks("json"):
+        assert json_format.Parse(block, agent_pb2.Model()).WhichOneof("ref")
+
+
+def test_the_providers_file_that_it_tells_to_write_is_one(tmp_path: Path) -> None:
+    (block,) = blocks("toml")
+    (tmp_path / "team-a.key").write_text("a-key\n")
+    (tmp_path / "providers.toml").write_text(block)
+    settings = operator_file.read(tmp_path / "providers.toml", {}, lambda name: None, {})
+    row = settings.table.find("qwen3")
+    assert row is not None
+    assert settings.credentials[row.credential].fits(row.provider, "https://models.example.com/v1")
 
 
 def test_the_first_screen_says_what_it_is_and_the_two_commands() -> None:

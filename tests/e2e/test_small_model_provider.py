@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 
 import pytest
 
@@ -26,9 +27,9 @@ SETTINGS = agent_pb2.ModelSettings(temperature=0, seed=1, max_tokens=80)
 
 @pytest.fixture
 async def model() -> AsyncIterator[Model]:
-    providers = Providers(SystemClock(), Limits())
+    providers = Providers(SystemClock(), Limits(), allowed=[ip_network("127.0.0.0/8")])
     async with small_model() as base_url:
-        yield providers.model(definition(base_url, model=MODEL))
+        yield providers.model(definition(base_url, model=MODEL).model, None)
         await providers.close()
 
 

@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from support.calls import resting_session
+from support.keyed import FLAGS as KEYED_FLAGS
 from support.one_loop import share_loop
 from support.server import Server, Stub, running
 
@@ -43,3 +44,16 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 async def session_id(stub: Stub) -> str:
     """A session at rest with a log of four events."""
     return await resting_session(stub)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def keyed(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server of the test's own that may ask models on this machine."""
+    async with running(tmp_path / "log.db", *KEYED_FLAGS) as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def mine(keyed: Server) -> AsyncIterator[Stub]:
+    async with keyed.channel() as channel:
+        yield Stub(channel)

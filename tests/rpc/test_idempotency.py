@@ -48,13 +48,14 @@ CHANGES: Mapping[str, tuple[Callable[[Stub], Awaitable[Fields]], Fields, Fields]
     "Resume": (on_session, {}, {"session_id": "ses_other"}),
     "Archive": (on_session, {}, {"session_id": "ses_other"}),
     "DeleteSession": (on_session, {}, {"session_id": "ses_other"}),
+    "UpdateAgent": (on_agent, {"version": "1", **define("two")}, define("other")),
     "ArchiveAgent": (on_agent, {}, {"agent_id": "agt_other"}),
 }
 """By method: what the call is on, the rest of the request, and what another request of the same id says instead."""
 
 
-def test_every_changing_method_that_is_built_is_here() -> None:
-    assert set(CHANGES) == set(CHANGING) - {"UpdateAgent"}
+def test_every_changing_method_is_here() -> None:
+    assert set(CHANGES) == set(CHANGING)
 
 
 async def once(stub: Stub, method: str) -> tuple[Fields, Message]:

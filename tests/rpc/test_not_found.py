@@ -33,9 +33,13 @@ async def test_a_deleted_session_is_not_found(stub: Stub, session_id: str, metho
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "SESSION_NOT_FOUND")
 
 
-@pytest.mark.parametrize("method", ["GetAgent", "ArchiveAgent", "StartSession"])
+UPDATE = {"version": "1", "definition": {"name": "a", "model": {"scripted": {"responses": [{"text": "ok"}]}}}}
+
+
+@pytest.mark.parametrize("method", ["GetAgent", "UpdateAgent", "ArchiveAgent", "StartSession"])
 async def test_an_unknown_agent_is_not_found(stub: Stub, method: str) -> None:
-    refusal = await refused(call(stub, method, {"agent_id": "agt_nobody"}))
+    rest = UPDATE if method == "UpdateAgent" else {}
+    refusal = await refused(call(stub, method, {"agent_id": "agt_nobody", **rest}))
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "AGENT_NOT_FOUND")
 
 

@@ -148,6 +148,34 @@ async def test_a_token_file_without_tokens(tmp_path: Path, content: bytes | None
     assert not (tmp_path / "log.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read: No such file"),
+        (
+            "[credentials.a]\nkey_env = 'NOT_SET_ANYWHERE'",
+            "[credentials.a] key_env: the variable NOT_SET_ANYWHERE is not set",
+        ),
+        ("[[models]]\nprefix = 'a'\nprovider = 'nobody'", "[[models]] 1 provider: must be one of"),
+    ],
+)
+async def test_a_providers_file_that_is_wrong(tmp_path: Path, content: str | None, says: str) -> None:
+    providers = tmp_path / "providers.toml"
+    if content is not None:
+        providers.write_text(content)
+    code, line = await on(tmp_path / "log.db", "--providers", str(providers))
+    assert (code, says in line, str(providers) in line) == (1, True, True), line
+    assert not (tmp_path / "log.db").exists()
+
+
+async def test_a_key_in_the_environment_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANAGEDAGENTS_CREDENTIAL_TEAM_A", "two words")
+    code, line = await on(tmp_path / "log.db")
+    assert (code, "the credential 'team-a' of the environment" in line) == (1, True), line
+    assert "two words" not in line
+    assert is_empty(tmp_path)
+
+
 async def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     for name in ("cert", "key"):
         (tmp_path / name).write_text("none\n")

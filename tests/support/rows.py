@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from managedagents_server.log import Append, EventRow, Log, NewSession, SessionFields, VerbatimRow
+from managedagents_server.log import Append, EventRow, Log, NewSession, NewVersion, SessionFields, VerbatimRow
 from managedagents_server.session.views import dump_metadata
 from managedagents_server.words.limits import Limits
 from managedagents_server.words.request import TENANT, KeptAnswer, RequestKey
@@ -67,6 +67,12 @@ def new_session(
 ) -> NewSession:
     state = fields(len(events), status=status, wake_time=wake_time)
     return NewSession(TENANT, session_id, agent_id, 1, dump_metadata(metadata or {}), START, events, state, kept)
+
+
+def new_version(agent_id: str = "agt_1", version: int = 1, **more: Any) -> NewVersion:
+    """`more` are fields of NewVersion."""
+    definition = f"{agent_id} {version}".encode()
+    return NewVersion(TENANT, agent_id, version, definition, "{}", START + version)._replace(**more)
 
 
 def kept(request_id: str = "r", response: bytes = b"answer", *, method: str = "SendEvent") -> KeptAnswer:

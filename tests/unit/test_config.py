@@ -1,5 +1,6 @@
 """The command line."""
 
+import ipaddress
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from managedagents_server import config
-from managedagents_server.config import Address, Backup, Restore, Serve, Tls
+from managedagents_server.config import Address, Backup, Restore, Serve, Tls, Variables
 from managedagents_server.words.limits import Limits
+from support.keys import KEYMARK, key
 
 
 def serve(*arguments: str, environ: dict[str, str] | None = None) -> Serve:
@@ -34,6 +36,12 @@ def test_defaults() -> None:
         synchronous="FULL",
         tls=None,
         tokens=None,
+        providers_file=None,
+        credentials={},
+        variables=Variables({}),
+        allowed=(),
+        secret_key="",
+        secret_key_file=Path("a.db.key"),
         log_level="INFO",
         log_format=None,
         limits=Limits(),
@@ -50,12 +58,15 @@ def test_all_of_it() -> None:
     asked = serve(
         *("--listen", "0.0.0.0:0", "--synchronous", "normal", "--tls-cert", "c", "--tls-key", "k"),
         *("--tls-client-ca", "ca", "--tokens", "t", "--log-level", "debug", "--log-format", "json"),
+        *("--providers", "p", "--secret-key-file", "s", "--allow-address", "127.0.0.0/8", "--allow-address", "::1"),
     )
     assert asked.listen == Address("0.0.0.0", 0)
     assert asked.synchronous == "NORMAL"
     assert asked.tls == Tls(Path("c"), Path("k"), Path("ca"))
     assert asked.tokens == Path("t")
     assert (asked.log_level, asked.log_format) == ("DEBUG", "json")
+    assert (asked.providers_file, asked.secret_key_file) == (Path("p"), Path("s"))
+    assert asked.allowed == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1"))
 
 
 def test_backup_and_restore() -> None:
@@ -115,6 +126,8 @@ def test_beyond_loopback_needs_tls_and_tokens_each_on_its_own(
         ("--synchronous", "off"),
         ("--log-level", "loud"),
         ("--unknown",),
+        ("--allow-address", "localhost"),
+        ("--allow-address", "10.1.2.3/16"),
         ("--list", "127.0.0.1:1"),
     ],
 )
@@ -165,11 +178,20 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"managedagents-server {config.VERSION}\n"
 
 
-def test_the_environment_is_for_tests_only() -> None:
+def test_what_the_environment_says() -> None:
     asked = serve(
-        environ={"MANAGEDAGENTS_TEST_CLOCK_AHEAD": "3600.5", "MANAGEDAGENTS_TEST_FAILPOINT": "before_commit", "X": "y"}
+        environ={
+            "MANAGEDAGENTS_TEST_CLOCK_AHEAD": "3600.5",
+            "MANAGEDAGENTS_TEST_FAILPOINT": "before_commit",
+            "MANAGEDAGENTS_CREDENTIAL_TEAM_A": key("team"),
+            "MANAGEDAGENTS_SECRET_KEY": key("secret"),
+            "X": key("x"),
+        }
     )
     assert (asked.clock_ahead, asked.failpoint) == (3600.5, "before_commit")
+    assert asked.credentials == {"team-a": key("team")}
+    assert asked.secret_key == key("secret")
+    assert KEYMARK not in repr(asked)
 
 
 @pytest.mark.parametrize("text", ["soon", "nan", "inf", ""])
@@ -178,10 +200,29 @@ def test_a_wrong_clock_is_refused(capsys: pytest.CaptureFixture[str], text: str)
     assert "MANAGEDAGENTS_TEST_CLOCK_AHEAD" in refused(capsys, "--db", "a", environ=environ)
 
 
-def test_variables_of_vendors_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_ORG_ID", "o")
-    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "h")
-    monkeypatch.setenv("PATH_OF_OPENAI_", "stays")
-    config.forget_vendor_variables()
-    assert not [name for name in os.environ if name.startswith(("OPENAI_", "ANTHROPIC_"))]
+def test_keys_and_what_vendors_read_leave_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [
+        *("OPENAI_ORG_ID", "ANTHROPIC_CUSTOM_HEADERS", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OLLAMA_BASE_URL"),
+        *("PYDANTIC_AI_GATEWAY_API_KEY", "MANAGEDAGENTS_CREDENTIAL_TEAM_A", "MANAGEDAGENTS_SECRET_KEY"),
+    ]
+    for name in (*names, "PATH_OF_OPENAI_"):
+        monkeypatch.setenv(name, "x")
+    config.forget_variables()
+    assert not os.environ.keys() & set(names)
     assert "PATH_OF_OPENAI_" in os.environ
+
+
+def test_a_variable_that_is_read_as_a_key_leaves_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key("openai"))
+    monkeypatch.setenv("TEAM_KEY", key("team"))
+    command = config.parse(["--db", "a.db"], os.environ)
+    config.forget_variables()
+    assert isinstance(command, Serve)
+    assert "TEAM_KEY" in os.environ
+    assert [command.variables.take(name) for name in ("TEAM_KEY", "OPENAI_API_KEY", "NO_KEY")] == [
+        key("team"),
+        key("openai"),
+        None,
+    ]
+    assert command.variables.take("TEAM_KEY") == key("team")
+    assert "TEAM_KEY" not in os.environ

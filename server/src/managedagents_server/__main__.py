@@ -7,13 +7,15 @@ import sys
 from managedagents_server import config
 from managedagents_server.app import ListenFault, serve
 from managedagents_server.log import DatabaseFault, backup, restore
+from managedagents_server.providers import ProvidersFault
 from managedagents_server.rpc.auth import TokenFileFault
+from managedagents_server.session import KeyringFault
 
 
 def main() -> int:
     """Gives the exit code."""
     command = config.read()
-    config.forget_vendor_variables()
+    config.forget_variables()
     try:
         match command:
             case config.Serve():
@@ -24,7 +26,7 @@ def main() -> int:
             case config.Restore(db, source):
                 log_id = restore(db, source)
                 _say(f"restored {db} from {source}; its log id is now {log_id}")
-    except (DatabaseFault, ListenFault, TokenFileFault) as fault:
+    except (DatabaseFault, KeyringFault, ListenFault, ProvidersFault, TokenFileFault) as fault:
         sys.stderr.write(f"{config.PROGRAM}: {fault}\n")
         return 1
     except Exception:

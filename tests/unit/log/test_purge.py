@@ -1,6 +1,7 @@
 """A deleted session is gone at once, and its rows go in slices."""
 
 from pathlib import Path
+from typing import Any
 
 from managedagents_server.log import Log
 from support.rows import START, append, events_of, new_session, open_log, seqs, verbatim
@@ -14,7 +15,8 @@ async def filled(log: Log, session_id: str, events: int) -> int:
 
 
 async def everything(log: Log) -> list[str]:
-    found = await log.sessions("default", before=None, agent_id="", statuses=[], metadata={}, most=100)
+    asked: dict[str, Any] = {"before": None, "agent_id": "", "statuses": [], "metadata": {}}
+    found, _ = await log.sessions("default", most_rows=100, most_bytes=100, **asked)
     return [row.session_id for row in found]
 
 

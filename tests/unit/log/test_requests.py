@@ -4,23 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from managedagents_server.log import AgentRow, Log
+from managedagents_server.log import Log
 from managedagents_server.words.request import RequestKey
-from support.rows import HOUR, START, StillClock, append, kept, new_session
-
-
-def agent(agent_id: str = "agt_1", metadata: str = "{}") -> AgentRow:
-    return AgentRow(0, "default", agent_id, 1, b"definition", metadata, START, START, None)
+from support.rows import HOUR, START, StillClock, append, kept, new_session, new_version
 
 
 async def test_every_kind_of_write_keeps_its_answer(log: Log) -> None:
     session = await log.start_session(new_session(kept=kept("start")))
     await log.append(append(session, 0, kept=kept("append")))
-    await log.create_agent(agent(), kept("create"))
+    await log.create_agent(new_version(), kept("create"))
+    await log.update_agent(new_version(version=2), kept("update"))
     await log.archive_agent("default", "agt_1", START, kept("archive"))
     await log.keep(kept("nothing changed"))
     await log.bury(session, START, kept("delete"))
-    for request_id in ("start", "append", "create", "archive", "nothing changed", "delete"):
+    for request_id in ("start", "append", "create", "update", "archive", "nothing changed", "delete"):
         assert await log.kept_answer(kept(request_id).key) == kept(request_id)
 
 

@@ -6,33 +6,20 @@ import time
 import pytest
 
 from managedagents.v1 import model_pb2, status_event_pb2
-from managedagents_server.providers import Providers
 from managedagents_server.providers.base import (
     Delta,
+    Endpoint,
     Model,
     Text,
     Thinking,
     ToolCall,
 )
+from managedagents_server.providers.deferred import DeferredModel, Vendors
 from managedagents_server.words.clock import SystemClock
 from managedagents_server.words.limits import Limits
-from support.asking import answered, ask, definition, failing, joined, request, said
-from support.openai_wire import (
-    OpenAIWire,
-    Pause,
-    Reply,
-    Stall,
-    Step,
-    call,
-    chunk,
-    ending,
-    say,
-    sent,
-    sse,
-    text,
-    thought,
-    use,
-)
+from support.asking import answered, ask, failing, joined, request, said
+from support.wires.chat import OpenAIWire, call, chunk, ending, say, sent, sse, text, thought, use
+from support.wires.server import Pause, Reply, Stall, Step
 
 NAME = "openai-compatible"
 
@@ -144,24 +131,33 @@ class TestStopReason:
 
 class TestSilence:
     @pytest.mark.parametrize(
-        "steps", [(Stall(),), (*text("Hel"), Stall())], ids=["before the first token", "between tokens"]
+        ("steps", "limits", "waited_for"),
+        [
+            ((Stall(),), Limits(model_first_token=0.2, model_stall=60.0), "the first token"),
+            ((*text("Hel"), Stall()), Limits(model_first_token=60.0, model_stall=0.2), "more of the answer"),
+        ],
+        ids=["before the first token", "between tokens"],
     )
-    async def test_silence_is_a_timeout_and_hangs_up(self, wire: OpenAIWire, steps: tuple[bytes, ...]) -> None:
-        providers = Providers(SystemClock(), Limits(model_timeout=0.2))
+    async def test_silence_is_a_timeout_and_hangs_up(
+        self, wire: OpenAIWire, steps: tuple[Step, ...], limits: Limits, waited_for: str
+    ) -> None:
+        vendors = Vendors(SystemClock(), limits)
         wire.replies = [Reply(steps)]
-        failure = await failing(providers.model(definition(wire.base_url)))
+        failure = await failing(DeferredModel(Endpoint(NAME, "m", wire.base_url), vendors))
         assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_TIMEOUT, True)
+        assert failure.message == f"the model was silent for 0.2 s; waited for {waited_for}"
         await wire.requests[0].wait_hung_up()
-        await providers.close()
+        await vendors.close()
 
     async def test_a_slow_answer_is_not_silence(self, wire: OpenAIWire) -> None:
-        providers = Providers(SystemClock(), Limits(model_timeout=0.4))
+        vendors = Vendors(SystemClock(), Limits(model_first_token=0.4, model_stall=0.4))
         slow: list[Step] = []
         for piece in "abcdef":
             slow += [*text(piece), Pause(0.1)]
         wire.replies = [Reply((*slow, *ending()))]
-        assert (await ask(providers.model(definition(wire.base_url)), said("hi"))).parts == (Text("abcdef"),)
-        await providers.close()
+        model = DeferredModel(Endpoint(NAME, "m", wire.base_url), vendors)
+        assert (await ask(model, said("hi"))).parts == (Text("abcdef"),)
+        await vendors.close()
 
     async def test_cancelling_hangs_up_at_once(self, wire: OpenAIWire, model: Model) -> None:
         wire.replies = [Reply((*text("Hel"), Stall()))]

@@ -1,28 +1,21 @@
 """What a model behind chat completions promises when it fails, over the real wire format."""
 
+from collections.abc import Callable
+
 import pytest
 
 from managedagents.v1 import status_event_pb2
-from managedagents_server.providers import Providers
+from managedagents_server.providers import names
 from managedagents_server.providers.base import (
     Delta,
+    Endpoint,
     Model,
     ModelFailure,
 )
-from support.asking import definition, failing, joined, request, said
-from support.openai_wire import (
-    DONE,
-    Cut,
-    OpenAIWire,
-    Pause,
-    Reply,
-    call,
-    ending,
-    refuse,
-    sse,
-    text,
-    usage,
-)
+from managedagents_server.providers.deferred import DeferredModel, Vendors
+from support.asking import failing, joined, request, said
+from support.wires.chat import DONE, OpenAIWire, call, ending, refuse, sse, text, usage
+from support.wires.server import Cut, Pause, Reply
 
 
 class TestBrokenStream:
@@ -133,9 +126,9 @@ class TestRefused:
         assert (failure.code, failure.retry_after) == (status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED, 7.0)
         assert failure.message == "HTTP 429: slow down"
 
-    async def test_a_server_that_is_not_there_is_a_connection_failure(self, providers: Providers) -> None:
+    async def test_a_server_that_is_not_there_is_a_connection_failure(self, vendors: Vendors) -> None:
         async with OpenAIWire() as gone:
-            model = providers.model(definition(gone.base_url))
+            model = DeferredModel(Endpoint(names.OPENAI_COMPATIBLE, "m", gone.base_url), vendors)
         failure = await failing(model)
         assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
 
@@ -146,9 +139,9 @@ class TestRefused:
         failure = await failing(model)
         assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
 
-    async def test_the_key_is_never_in_a_message(self, wire: OpenAIWire, providers: Providers) -> None:
+    async def test_the_key_is_never_in_a_message(self, wire: OpenAIWire, compatible: Callable[..., Model]) -> None:
         wire.replies = [refuse(401, "no such key: sk-secret-17")]
-        failure = await failing(providers.model(definition(wire.base_url, key="sk-secret-17")))
-        assert failure.message == "HTTP 401: no such key: [key]"
+        failure = await failing(compatible(key="sk-secret-17"))
+        assert failure.message == "HTTP 401: the provider does not take the key, or not for this"
         assert failure.__cause__ is None
         assert failure.__suppress_context__

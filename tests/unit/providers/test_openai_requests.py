@@ -1,11 +1,11 @@
 """What a model behind chat completions is sent: the bytes on the wire."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from managedagents.v1 import agent_pb2, content_pb2, status_event_pb2
-from managedagents_server.providers import Providers
 from managedagents_server.providers.base import (
     Answer,
     Answered,
@@ -18,18 +18,9 @@ from managedagents_server.providers.base import (
     ToolSpec,
     Verbatim,
 )
-from support.asking import answered, ask, definition, request, results, said, text_content
-from support.openai_wire import (
-    OpenAIWire,
-    Reply,
-    call,
-    ending,
-    say,
-    sent,
-    text,
-    thought,
-    use,
-)
+from support.asking import answered, ask, request, results, said, text_content
+from support.wires.chat import OpenAIWire, call, ending, say, sent, text, thought, use
+from support.wires.server import Reply
 
 NAME = "openai-compatible"
 LOOKUP = ToolSpec("lookup", "Looks it up.", '{"type": "object", "properties": {"z": {"type": "integer"}, "a": {}}}')
@@ -71,15 +62,15 @@ class TestRequest:
         assert (function["name"], function["description"], "strict" in function) == ("lookup", "Looks it up.", False)
 
     async def test_nothing_of_the_environment_is_sent(
-        self, wire: OpenAIWire, providers: Providers, monkeypatch: pytest.MonkeyPatch
+        self, wire: OpenAIWire, compatible: Callable[..., Model], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
             monkeypatch.setenv(name, "leaked")
         monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Extra: leaked\nAuthorization: Bearer leaked")
         monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/leaked")
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-        await ask(providers.model(definition(wire.base_url)), said("hi"))
-        await ask(providers.model(definition(wire.base_url, key="sk-mine")), said("hi"))
+        await ask(compatible(), said("hi"))
+        await ask(compatible(key="sk-mine"), said("hi"))
         keyless, keyed = wire.requests
         assert "leaked" not in str(keyless.headers) + str(keyed.headers)
         assert keyed.headers["authorization"] == "Bearer sk-mine"

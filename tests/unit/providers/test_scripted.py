@@ -209,7 +209,8 @@ script = scripted_pb2.ScriptedModel(responses=[scripted_pb2.ScriptedResponse(tex
 definition = agent_pb2.AgentDefinition(model=agent_pb2.Model(scripted=script))
 async def main():
     providers = Providers(SystemClock(), Limits())
-    await providers.model(definition).ask(ModelRequest("", [], [], agent_pb2.ModelSettings(), 0), lambda delta: None)
+    model = providers.model(definition.model, None)
+    await model.ask(ModelRequest("", [], [], agent_pb2.ModelSettings(), 0), lambda delta: None)
     await providers.close()
 asyncio.run(main())
 assert not {"pydantic", "pydantic_ai", "openai", "httpx2"} & set(sys.modules)

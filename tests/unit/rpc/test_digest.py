@@ -1,6 +1,6 @@
 """When two requests of one id are the same request."""
 
-from managedagents.v1 import agent_pb2, service_pb2
+from managedagents.v1 import agent_pb2, service_pb2, session_pb2
 from managedagents_server.rpc.digest import hasher
 
 digest = hasher("Create", service_pb2.CreateRequest.DESCRIPTOR)
@@ -22,6 +22,20 @@ def test_the_request_id_does_not_count() -> None:
 
 def test_a_secret_does_not_count_wherever_it_stands() -> None:
     assert digest(create(api_key="k1")) == digest(create(api_key="k2")) == digest(create())
+
+
+def test_a_secret_of_an_update_or_an_override_does_not_count() -> None:
+    update = hasher("UpdateAgent", service_pb2.UpdateAgentRequest.DESCRIPTOR)
+    start = hasher("StartSession", service_pb2.StartSessionRequest.DESCRIPTOR)
+    updates, starts = [], []
+    for api_key in ("k1", "k2"):
+        model = create(api_key=api_key).definition.model
+        updates.append(service_pb2.UpdateAgentRequest(definition=agent_pb2.AgentDefinition(model=model)))
+        starts.append(service_pb2.StartSessionRequest(overrides=session_pb2.SessionOverrides(model=model)))
+    assert update(updates[0]) == update(updates[1])
+    assert start(starts[0]) == start(starts[1])
+    starts[1].overrides.model.provider_model.model = "another"
+    assert start(starts[0]) != start(starts[1])
 
 
 def test_everything_else_counts() -> None:

@@ -37,9 +37,18 @@ def test_a_full_definition_passes() -> None:
     assert not wrong(
         description="d",
         system="s",
-        model_settings={"max_tokens": 1, "temperature": 2, "stop_sequences": ["x"] * 16, "seed": "-5"},
+        model_settings={
+            "max_tokens": 1,
+            "temperature": 2,
+            "stop_sequences": ["x"] * 16,
+            "seed": "-5",
+            "thinking_effort": "THINKING_EFFORT_LOW",
+            "response_schema_json": '{"type": "object"}',
+        },
         tools=[tool("a", '{"type": "object", "properties": {"x": {"type": "integer"}}}'), tool("A-b_9")],
         custom_tool_timeout="2592000s",
+        compaction={"threshold": 0.5, "window_tokens": "100000000"},
+        token_budget="1000000000000000",
         metadata={"k" * 128: "v" * 512},
     )
 
@@ -143,6 +152,35 @@ def test_the_custom_tool_timeout(timeout: str, fine: bool) -> None:
     assert wrong(custom_tool_timeout=timeout) == ([] if fine else ["custom_tool_timeout"])
 
 
+def test_a_schema_of_the_answer_is_one() -> None:
+    assert wrong(model_settings={"response_schema_json": '{"type": "thing"}'}) == [
+        "model_settings.response_schema_json"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "fields"),
+    [
+        ({}, []),
+        ({"threshold": 0.999, "window_tokens": "256"}, []),
+        ({"threshold": 1}, ["threshold"]),
+        ({"threshold": -0.1}, ["threshold"]),
+        ({"threshold": "NaN"}, ["threshold"]),
+        ({"threshold": "Infinity"}, ["threshold"]),
+        ({"window_tokens": "255"}, ["window_tokens"]),
+        ({"window_tokens": "-1"}, ["window_tokens"]),
+        ({"window_tokens": "100000001"}, ["window_tokens"]),
+    ],
+)
+def test_compaction(policy: dict[str, object], fields: list[str]) -> None:
+    assert wrong(compaction=policy) == [f"compaction.{field}" for field in fields]
+
+
+@pytest.mark.parametrize("tokens", ["0", "-1", "1000000000000001"])
+def test_what_is_no_token_budget(tokens: str) -> None:
+    assert wrong(token_budget=tokens) == ["token_budget"]
+
+
 def test_a_duration_whose_parts_disagree() -> None:
     request = create()
     request.definition.custom_tool_timeout.seconds = 1
@@ -166,17 +204,12 @@ def test_metadata(metadata: dict[str, str], field: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"model": {"name": "gpt"}}, "model.name"),
-        ({"model_settings": {"thinking_effort": "THINKING_EFFORT_LOW"}}, "model_settings.thinking_effort"),
-        ({"model_settings": {"response_schema_json": "{}"}}, "model_settings.response_schema_json"),
         ({"tools": [tool(), {"bash": {}}]}, "tools[1].bash"),
         ({"tools": [{"web_search": {}}]}, "tools[0].web_search"),
         ({"mcp_servers": [{"name": "m"}]}, "mcp_servers"),
         ({"skills": [{"skill_id": "s"}]}, "skills"),
         ({"permission_policy": {}}, "permission_policy"),
         ({"tool_host": "TOOL_HOST_SERVER"}, "tool_host"),
-        ({"compaction": {}}, "compaction"),
-        ({"token_budget": "0"}, "token_budget"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name(fields: dict[str, object], field: str) -> None:

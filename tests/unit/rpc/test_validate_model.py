@@ -5,6 +5,8 @@ from google.protobuf import json_format
 
 from managedagents.v1 import agent_pb2, service_pb2
 from managedagents_server.rpc import validate
+from managedagents_server.rpc.validate.model import check_model
+from managedagents_server.rpc.validate.problems import Problems
 from support.refused import fields_of_refusal, unbuilt
 
 MODEL = "definition.model."
@@ -38,50 +40,53 @@ def test_what_a_served_model_needs(field: str) -> None:
     assert wrong(served(**{field: None})) == [f"provider_model.{field}"]
 
 
-@pytest.mark.parametrize("address", ["https://example.org", "http://[::1]:80/v1/", "HTTP://host/a/b"])
-def test_addresses(address: str) -> None:
-    assert not wrong(served(base_url=address))
+def test_a_credential_may_say_where_the_model_is() -> None:
+    assert not wrong(served(base_url=None, credential="team-a"))
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        *(
-            "example.org/v1",
-            "ftp://example.org",
-            "http://",
-            "http:///v1",
-            "http://host:x/",
-            "http://host:0",
-            "file:///x",
-        ),
-        *(
-            "http://user:word@host/",
-            "http://host/?a=b",
-            "http://host/#a",
-            "http://ho st/",
-            "http://host\n/",
-            "http://[::1",
-        ),
-    ],
-)
-def test_what_is_no_address(address: str) -> None:
-    assert wrong(served(base_url=address)) == ["provider_model.base_url"]
+@pytest.mark.parametrize("provider", ["OPENAI", "ANTHROPIC", "GEMINI", "OLLAMA"])
+def test_the_others_have_an_address_of_their_own(provider: str) -> None:
+    assert not wrong(served(provider=f"PROVIDER_{provider}", base_url=None))
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"provider": "PROVIDER_OPENAI", "base_url": None}, "provider"),
-        ({"provider": "PROVIDER_OLLAMA"}, "provider"),
-        ({"credential": "c"}, "credential"),
-        ({"api_key": "k"}, "api_key"),
-        ({"api_key": ""}, "api_key"),
-        ({"speed": "MODEL_SPEED_STANDARD"}, "speed"),
-    ],
-)
-def test_what_is_not_built_yet_of_served_models(fields: dict[str, object], field: str) -> None:
-    assert unbuilt(validate.create, create(served(**fields))) == f"{MODEL}provider_model.{field}"
+def test_what_is_no_address() -> None:
+    assert wrong(served(base_url="ftp://example.org")) == ["provider_model.base_url"]
+
+
+def test_a_name_alone_passes() -> None:
+    assert not wrong({"name": "gpt-4.1"})
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, "a\nb", "a\0"])
+def test_what_is_no_name(name: str) -> None:
+    assert wrong({"name": name}) == ["name"]
+    assert wrong(served(model=name)) == ["provider_model.model"]
+
+
+@pytest.mark.parametrize("name", ["a", "team-a", "Team.A_1", "a" * 64])
+def test_names_of_credentials(name: str) -> None:
+    assert not wrong(served(credential=name))
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "ä", "a/b", "a" * 65, "a\n"])
+def test_what_is_no_name_of_a_credential(name: str) -> None:
+    assert wrong(served(credential=name)) == ["provider_model.credential"]
+
+
+def test_inline_keys() -> None:
+    assert not wrong(served(api_key="sk-1/+=~!"))
+    assert not wrong(served(api_key="k" * 8192))
+
+
+@pytest.mark.parametrize("key", ["", "a b", "a\n", "ä", "k" * 8193, "\x7f"])
+def test_what_is_no_inline_key(key: str) -> None:
+    assert wrong(served(api_key=key)) == ["provider_model.api_key"]
+
+
+def test_an_inline_key_may_be_empty_where_one_is_there_already() -> None:
+    model = create(served(api_key="")).definition.model
+    with Problems() as problems:
+        check_model(problems, "model", model, may_keep_key=True)
 
 
 def test_a_full_script_passes() -> None:

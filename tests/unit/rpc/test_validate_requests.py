@@ -31,7 +31,9 @@ def said(*blocks: dict[str, object]) -> service_pb2.SendEventRequest:
     "request_",
     [
         said(TEXT),
-        said(TEXT, {"image": {"media_type": "image/png", "data": "AAA="}}, {"file": {"media_type": "text/plain"}}),
+        said(
+            TEXT, {"image": {"media_type": "image/png", "data": "iVBORw0KGgo="}}, {"file": {"media_type": "text/plain"}}
+        ),
         send(user_interrupt={}),
         send(user_custom_tool_result={"custom_tool_use_id": "use_1"}),
         send(user_custom_tool_result={"custom_tool_use_id": "use_1", "content": [TEXT], "is_error": True}),
@@ -51,6 +53,15 @@ def test_events_that_pass(request_: service_pb2.SendEventRequest) -> None:
         (said(TEXT, {"text": {}}), ["event.user_message.content[1].text.text"]),
         (said({"image": {"data": "AAA="}}), ["event.user_message.content[0].image.media_type"]),
         (said({"file": {"data": "AAA="}}), ["event.user_message.content[0].file.media_type"]),
+        (
+            said({"file": {"media_type": "pdf"}}, {"image": {"media_type": "png"}}),
+            ["event.user_message.content[0].file.media_type", "event.user_message.content[1].image.media_type"],
+        ),
+        (said({"image": {"media_type": "image/png"}}), ["event.user_message.content[0].image.data"]),
+        (
+            said({"image": {"media_type": "image/gif", "data": "iVBORw0KGgo="}}),
+            ["event.user_message.content[0].image.media_type"],
+        ),
         (
             send(user_custom_tool_result={"content": [{}]}),
             ["event.user_custom_tool_result.custom_tool_use_id", "event.user_custom_tool_result.content[0]"],
@@ -87,10 +98,60 @@ def test_a_new_session_with_events() -> None:
     ]
 
 
-@pytest.mark.parametrize("field", ["overrides", "environment"])
-def test_what_is_not_built_yet_of_a_new_session(field: str) -> None:
-    request = json_format.ParseDict({"agent_id": "agt_1", field: {}}, service_pb2.StartSessionRequest())
-    assert unbuilt(validate.start_session, request) == field
+def test_what_is_not_built_yet_of_a_new_session() -> None:
+    request = json_format.ParseDict({"agent_id": "agt_1", "environment": {}}, service_pb2.StartSessionRequest())
+    assert unbuilt(validate.start_session, request) == "environment"
+
+
+def overridden(**overrides: Any) -> service_pb2.StartSessionRequest:
+    return json_format.ParseDict({"agent_id": "agt_1", "overrides": overrides}, service_pb2.StartSessionRequest())
+
+
+SCRIPTED = {"scripted": {"responses": [{"text": "ok"}]}}
+
+
+@pytest.mark.parametrize(
+    ("request_", "fields"),
+    [
+        (overridden(), []),
+        (overridden(system="", tools={}, model=SCRIPTED), []),
+        (overridden(model={}), ["overrides.model"]),
+        (
+            overridden(model={"provider_model": {"provider": "PROVIDER_OPENAI", "model": "m", "api_key": ""}}),
+            ["overrides.model.provider_model.api_key"],
+        ),
+        (overridden(tools={"tools": [{"custom": {"name": ""}}]}), ["overrides.tools.tools[0].custom.name"]),
+    ],
+)
+def test_overrides(request_: service_pb2.StartSessionRequest, fields: list[str]) -> None:
+    assert fields_of_refusal(validate.start_session, request_) == fields
+
+
+def test_overrides_have_a_greatest_size_and_number_of_tools() -> None:
+    request = overridden(tools={"tools": [{"custom": {"name": f"t{number}"}} for number in range(3)]})
+    size = request.overrides.ByteSize()
+    assert not fields_of_refusal(validate.start_session, request, Limits(tools=3, definition_bytes=size))
+    assert exceeded(validate.start_session, request, Limits(tools=2)) == ("tools", "2")
+    limits = Limits(definition_bytes=size - 1)
+    assert exceeded(validate.start_session, request, limits) == ("definition_bytes", str(size - 1))
+
+
+@pytest.mark.parametrize(("api_key", "fields"), [("k", []), ("", ["definition.model.provider_model.api_key"])])
+def test_only_an_update_may_keep_a_key(api_key: str, fields: list[str]) -> None:
+    model = {"provider_model": {"provider": "PROVIDER_OPENAI", "model": "m", "api_key": api_key}}
+    definition = {"definition": {"name": "a", "model": model}}
+    create = json_format.ParseDict(definition, service_pb2.CreateRequest())
+    update = json_format.ParseDict(
+        {"agent_id": "agt_1", "version": "1", **definition}, service_pb2.UpdateAgentRequest()
+    )
+    assert fields_of_refusal(validate.create, create) == fields
+    assert fields_of_refusal(validate.update_agent, update) == []
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_an_update_names_the_version_that_it_replaces(version: int) -> None:
+    request = service_pb2.UpdateAgentRequest(agent_id="agt_1", version=version)
+    assert fields_of_refusal(validate.update_agent, request) == ["version", "definition"]
 
 
 REQUEST_IDS: list[tuple[Callable[[Any, Limits], None], Message]] = [
@@ -98,6 +159,7 @@ REQUEST_IDS: list[tuple[Callable[[Any, Limits], None], Message]] = [
     (validate.start_session, service_pb2.StartSessionRequest()),
     (validate.send_event, service_pb2.SendEventRequest()),
     (validate.change_session, service_pb2.PauseRequest()),
+    (validate.update_agent, service_pb2.UpdateAgentRequest()),
     (validate.archive_agent, service_pb2.ArchiveAgentRequest()),
 ]
 

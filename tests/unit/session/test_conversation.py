@@ -186,9 +186,9 @@ def test_folded_turns_are_told_as_their_summary_at_the_head_of_the_first_message
     story.run()
     story.compact("counted to two", 5)
     summary = "[Summary of the conversation before this message]\ncounted to two"
-    assert lines(story) == [f"user: {summary} three", "model: three!", "user: four"]
+    assert lines(story) == [f"user: {summary}\n\nthree", "model: three!", "user: four"]
     story.answer("four!")
-    assert lines(story)[:3] == [f"user: {summary} three", "model: three!", "user: four"]
+    assert lines(story)[:3] == [f"user: {summary}\n\nthree", "model: three!", "user: four"]
 
 
 def test_a_later_summary_takes_the_place_of_the_earlier_one(story: Story) -> None:
@@ -197,7 +197,7 @@ def test_a_later_summary_takes_the_place_of_the_earlier_one(story: Story) -> Non
     story.run()
     story.compact("counted to one", 1)
     story.compact("counted to three", 9)
-    assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to three four"]
+    assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to three\n\nfour"]
 
 
 def test_a_summary_outlives_the_turn_that_it_was_made_in(story: Story) -> None:
@@ -210,7 +210,7 @@ def test_a_summary_outlives_the_turn_that_it_was_made_in(story: Story) -> None:
     story.fail(rejected=True)
     story.say("and now?")
     story.run()
-    assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to one and now?"]
+    assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to one\n\nand now?"]
 
 
 def test_what_the_provider_counted_is_the_size_and_only_what_came_later_is_guessed(story: Story) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from managedagents.v1 import session_pb2
 from managedagents_server.log import Log
 from managedagents_server.session.around import Around
 from managedagents_server.session.frames import Event
@@ -69,8 +70,8 @@ async def test_a_session_at_work_stays_and_counts_for_nothing(registry: Registry
 async def test_a_session_with_an_append_in_flight_is_not_let_go(registry: Registry, five: list[str]) -> None:
     first, *_ = [await registry.get(name) for name in five[:3]]
     done = first.append([message()])
-    registry.add(4, "ses_4", first.definition, State())
-    registry.add(5, "ses_5", first.definition, State())
+    registry.add(4, "ses_4", first.agent, State())
+    registry.add(5, "ses_5", first.agent, State())
     assert registry.peek("ses_2") is None
     assert registry.peek("ses_1") is first
     await done
@@ -135,3 +136,20 @@ async def test_a_deleted_session_is_not_found(log: Log, registry: Registry, five
     with pytest.raises(SessionNotFound):
         await registry.get("ses_1")
     assert await events_of(log, row.key) == []
+
+
+async def test_a_session_with_overrides_has_a_definition_of_its_own_and_counts_it(log: Log, registry: Registry) -> None:
+    overrides = session_pb2.SessionOverrides(system="x" * 1000)
+    await log.start_session(new_session("ses_1")._replace(overrides=overrides.SerializeToString()))
+    await log.start_session(new_session("ses_2"))
+    own, shared = await registry.get("ses_1"), await registry.get("ses_2")
+    assert own.definition.system == "x" * 1000
+    assert shared.definition.system == ""
+    assert own.definition.model == shared.definition.model
+    assert (own.agent.own_model, shared.agent.own_model) == (False, False)
+    assert 1000 < own.memory - shared.memory < 2000
+
+
+async def test_sessions_of_one_version_share_its_definition(log: Log, registry: Registry, five: list[str]) -> None:
+    first, second = await registry.get("ses_1"), await registry.get("ses_2")
+    assert first.definition is second.definition

@@ -13,14 +13,14 @@ from managedagents_server.app import logs
 from managedagents_server.app.listen import bind, make_server
 from managedagents_server.config import PROGRAM, VERSION, Serve
 from managedagents_server.log import Log
-from managedagents_server.providers import Providers
+from managedagents_server.providers import Operator, Providers
 from managedagents_server.rpc import reflect
 from managedagents_server.rpc.auth import Tokens
 from managedagents_server.rpc.follow import Followers
 from managedagents_server.rpc.health import Health
 from managedagents_server.rpc.once import Once
 from managedagents_server.rpc.service import service
-from managedagents_server.session import Runtime
+from managedagents_server.session import Keyring, Runtime
 from managedagents_server.words import failpoints
 from managedagents_server.words.clock import SystemClock
 
@@ -39,22 +39,25 @@ logger = logging.getLogger(__name__)
 
 
 async def serve(asked: Serve) -> None:
-    """Runs until a signal. Raises ListenFault, TokenFileFault and DatabaseFault where it cannot start."""
+    """Runs until a signal. Raises DatabaseFault, KeyringFault, ListenFault, ProvidersFault and TokenFileFault where it
+    cannot start."""
     stop = _stop_on_signals()
     logs.set_up(asked.log_level, asked.log_format)
     if asked.failpoint:
         failpoints.arm(asked.failpoint)
     clock = SystemClock(asked.clock_ahead)
     server = make_server(asked.limits, Tokens.read(asked.tokens) if asked.tokens is not None else None)
+    operator = Operator(asked.providers_file, asked.credentials, asked.variables.take)
+    keyring = Keyring.read(asked.secret_key, asked.secret_key_file)
     # Before the log is opened: a server that cannot listen must not start anybody's turn.
     address = bind(server, asked.listen, asked.tls)
 
     async with AsyncExitStack() as parts:
         log = Log.open(asked.db, clock=clock, limits=asked.limits, synchronous=asked.synchronous, on_fatal=_die)
         parts.push_async_callback(log.close)
-        providers = Providers(clock, asked.limits)
+        providers = Providers(clock, asked.limits, operator, asked.allowed)
         parts.push_async_callback(providers.close)
-        runtime = await parts.enter_async_context(Runtime(log, providers, clock, asked.limits))
+        runtime = await parts.enter_async_context(Runtime(log, providers, keyring, clock, asked.limits))
         parts.push_async_callback(server.stop, None)
         group = await parts.enter_async_context(asyncio.TaskGroup())
 

@@ -5,21 +5,25 @@
 
 from managedagents_server.log.backup import backup, restore
 from managedagents_server.log.database import DatabaseFault
-from managedagents_server.log.faults import LogConflict
+from managedagents_server.log.faults import AgentConflict, LogConflict
 from managedagents_server.log.feed import Feed
 from managedagents_server.log.log import Log
 from managedagents_server.log.records import (
     AgentRow,
+    AgentUsage,
     Append,
     EventRow,
     NewSession,
+    NewVersion,
     SessionFields,
     SessionRow,
     VerbatimRow,
 )
 
 __all__ = [
+    "AgentConflict",
     "AgentRow",
+    "AgentUsage",
     "Append",
     "DatabaseFault",
     "EventRow",
@@ -27,6 +31,7 @@ __all__ = [
     "Log",
     "LogConflict",
     "NewSession",
+    "NewVersion",
     "SessionFields",
     "SessionRow",
     "VerbatimRow",

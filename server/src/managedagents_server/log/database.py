@@ -1,6 +1,7 @@
 """Opening the file: whose it is, who else has it, and how SQLite is set."""
 
 import fcntl
+import logging
 import os
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,15 @@ from managedagents_server.log.schema import APPLICATION_ID, migrations
 from managedagents_server.words import ids
 
 Synchronous = Literal["FULL", "NORMAL"]
+
+Db = sqlite3.Connection | sqlite3.Cursor
+"""What a statement runs on. Readers bring a connection; the writer its one cursor, which spares making one for each."""
+
+
+logger = logging.getLogger(__name__)
+
+# Appends wait for as long.
+_WAL_MILLISECONDS = 500
 
 
 class DatabaseFault(Exception):
@@ -92,3 +102,20 @@ def prepare(path: Path) -> str:
     except sqlite3.Error as error:
         raise DatabaseFault(f"{path} cannot be opened: {error}") from error
     return str(log_id)
+
+
+def empty_wal(path: Path) -> None:
+    """Moves the WAL into the file, and leaves nothing of it behind. Waits a moment for those who read just now. Where
+    they take longer, or the disk is full, the WAL is left to the next time, at the latest to the next start."""
+    try:
+        db = connect(path)
+        try:
+            db.execute(f"PRAGMA busy_timeout = {_WAL_MILLISECONDS}")
+            (busy, _, _) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        logger.warning("the WAL could not be emptied: %s", error)
+    else:
+        if busy:
+            logger.info("the WAL could not be emptied: the log is being read")

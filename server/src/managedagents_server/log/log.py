@@ -11,11 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from managedagents_server.log import agent_statements, database, secret_statements
 from managedagents_server.log import statements as sql
-from managedagents_server.log.database import DatabaseFault, FileLock, Synchronous, check_ours, connect, prepare
+from managedagents_server.log.database import DatabaseFault, FileLock, Synchronous, connect
 from managedagents_server.log.feed import Feed
 from managedagents_server.log.reader import Reader
-from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, Stretch, VerbatimRow
+from managedagents_server.log.records import (
+    AgentRow,
+    Append,
+    EventRow,
+    NewSession,
+    NewVersion,
+    SessionRow,
+    Stretch,
+    VerbatimRow,
+)
 from managedagents_server.log.writer import Writer
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
@@ -49,6 +59,7 @@ class Log:
         self._clock = clock
         self._limits = limits
         self._feeds: dict[int, Feed] = {}
+        self._path = path
         self._writer = Writer(connect(path, synchronous=synchronous), on_fatal=on_fatal, on_full=self._full)
         self._reader = Reader(path)
 
@@ -66,8 +77,8 @@ class Log:
         must end the process. Raises DatabaseFault."""
         lock = FileLock(path)
         try:
-            check_ours(path)
-            log_id = prepare(path)
+            database.check_ours(path)
+            log_id = database.prepare(path)
             return cls(path, lock, log_id, clock, limits, synchronous, on_fatal)
         except DatabaseFault:
             lock.release()
@@ -96,7 +107,8 @@ class Log:
         return self._writer.submit(lambda db: sql.append(db, append), append.events[0].kind, committed)
 
     async def start_session(self, new: NewSession) -> int:
-        """Makes a session with the events that its log begins with. Gives its key."""
+        """Makes a session with the events that its log begins with. Gives its key. AgentConflict: its agent is
+        archived."""
         return await self._writer.submit(lambda db: sql.start_session(db, new), "session")
 
     async def keep(self, kept: KeptAnswer) -> None:
@@ -104,11 +116,32 @@ class Log:
         now = self._clock.wall()
         await self._writer.submit(lambda db: sql.keep(db, kept, now))
 
-    async def create_agent(self, row: AgentRow, kept: KeptAnswer | None) -> None:
-        await self._writer.submit(lambda db: sql.create_agent(db, row, kept), "agent")
+    async def create_agent(self, new: NewVersion, kept: KeptAnswer | None) -> None:
+        await self._writer.submit(lambda db: agent_statements.create_agent(db, new, kept), "agent")
 
-    async def archive_agent(self, tenant: str, agent_id: str, now: int, kept: KeptAnswer | None) -> None:
-        await self._writer.submit(lambda db: sql.archive_agent(db, tenant, agent_id, now, kept), "agent")
+    async def update_agent(self, new: NewVersion, kept: KeptAnswer | None) -> None:
+        """AgentConflict: the newest version is not the one before this, or the agent is archived."""
+        await self._writer.submit(lambda db: agent_statements.update_agent(db, new, kept), "agent")
+
+    async def archive_agent(self, tenant: str, agent_id: str, now: int, kept: KeptAnswer | None) -> bool:
+        """Gives what `erase` gives, which is done in the same write."""
+        return await self._erased(
+            self._writer.submit(lambda db: agent_statements.archive_agent(db, tenant, agent_id, now, kept), "agent")
+        )
+
+    async def erase(self, tenant: str, agent_id: str) -> bool:
+        """Erases the inline keys of an archived agent: of its versions and of its sessions. False: not yet, because a
+        turn is open."""
+        return await self._erased(
+            self._writer.submit(lambda db: secret_statements.erase_agent(db, tenant, agent_id), "erase")
+        )
+
+    async def _erased(self, done: "asyncio.Future[int | None]") -> bool:
+        count = await done
+        if count:
+            # What is gone from the file still stands in older pages of the WAL.
+            await asyncio.to_thread(database.empty_wal, self._path)
+        return count is not None
 
     async def bury(self, session: int, now: int, kept: KeptAnswer | None) -> None:
         """The tombstone: from its commit on the session is not there for any caller. Its rows are purged by `purge`."""
@@ -210,15 +243,33 @@ class Log:
         oldest = self._clock.wall() - int(self._limits.request_id_hours * 3600 * 1e9)
         return await self._reader.run(lambda db: sql.kept_answer(db, key, oldest))
 
-    async def agent(self, tenant: str, agent_id: str) -> AgentRow | None:
-        return await self._reader.run(lambda db: sql.agent(db, tenant, agent_id))
+    async def agent(self, tenant: str, agent_id: str, version: int | None = None) -> AgentRow | None:
+        """One version of it, the newest if none is named."""
+        return await self._reader.run(lambda db: agent_statements.agent(db, tenant, agent_id, version))
 
     async def agents(
-        self, tenant: str, *, before: int | None, metadata: Mapping[str, str], archived: bool, most: int
-    ) -> list[AgentRow]:
-        """Newest first, older than the key `before`."""
+        self,
+        tenant: str,
+        *,
+        before: int | None,
+        metadata: Mapping[str, str],
+        archived: bool,
+        most_rows: int,
+        most_bytes: int,
+    ) -> tuple[list[AgentRow], bool]:
+        """Newest first, older than the key `before`, each in its newest version; and whether there are more."""
         wanted = json.dumps(dict(metadata))
-        return await self._reader.run(lambda db: sql.agents(db, tenant, before, wanted, archived, most))
+        return await self._reader.run(
+            lambda db: agent_statements.agents(db, tenant, before, wanted, archived, most_rows, most_bytes)
+        )
+
+    async def secret(self, agent: int, version: int, session: int) -> bytes | None:
+        """The encrypted key of a session, or, for session 0, of a version. None: there is none."""
+        return await self._reader.run(lambda db: secret_statements.secret(db, agent, version, session))
+
+    async def to_erase(self) -> list[tuple[str, str]]:
+        """(tenant, agent id) of every archived agent that still has keys."""
+        return await self._reader.run(secret_statements.to_erase)
 
     async def sessions(
         self,
@@ -228,11 +279,15 @@ class Log:
         agent_id: str,
         statuses: Collection[int],
         metadata: Mapping[str, str],
-        most: int,
-    ) -> list[SessionRow]:
-        """Newest first, older than the key `before`; an empty filter lets everything through."""
+        most_rows: int,
+        most_bytes: int,
+    ) -> tuple[list[SessionRow], bool]:
+        """Newest first, older than the key `before`, an empty filter lets everything through; and whether there are
+        more."""
         wanted = json.dumps(dict(metadata))
-        return await self._reader.run(lambda db: sql.sessions(db, tenant, before, agent_id, statuses, wanted, most))
+        return await self._reader.run(
+            lambda db: sql.sessions(db, tenant, before, agent_id, statuses, wanted, most_rows, most_bytes)
+        )
 
     async def to_wake(self) -> list[tuple[str, str, int]]:
         """(tenant, session id, wake time) of every session that is not at rest, oldest first."""

@@ -48,6 +48,22 @@ class SessionFields(NamedTuple):
     """When the session must be looked at next; 0: at once. None: not until somebody calls."""
     checkpoint: str
     """The state folded from the log up to head_seq: a cache, made anew from the events where it is missing."""
+    open_turn: bool = False
+    """A turn has begun and not ended: the keys that it may need are not erased."""
+
+
+class AgentUsage(NamedTuple):
+    """What model answers used: tokens by kind, requests, and the models' time in nanoseconds."""
+
+    agent: int
+    """The agent's key."""
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    requests: int
+    model_time: int
 
 
 class Append(NamedTuple):
@@ -61,6 +77,8 @@ class Append(NamedTuple):
     update_time: int
     verbatim: VerbatimRow | None = None
     kept: KeptAnswer | None = None
+    usage: AgentUsage | None = None
+    """Of the model answer that is written; added to what its agent has used."""
 
 
 class NewSession(NamedTuple):
@@ -74,6 +92,10 @@ class NewSession(NamedTuple):
     events: Sequence[EventRow]
     fields: SessionFields
     kept: KeptAnswer | None = None
+    overrides: bytes | None = None
+    """A serialized SessionOverrides without its inline key. None: there are none."""
+    secret: bytes | None = None
+    """The inline key of the overrides, encrypted."""
 
 
 class SessionRow(NamedTuple):
@@ -90,15 +112,36 @@ class SessionRow(NamedTuple):
     log_bytes: int
     status: int
     checkpoint: str
+    overrides: bytes | None
 
 
-class AgentRow(NamedTuple):
-    key: int
+class NewVersion(NamedTuple):
+    """A version of an agent: its first, or one more."""
+
     tenant: str
     agent_id: str
     version: int
     definition: bytes
+    """Without its inline key."""
     metadata: str
+    """A JSON object of strings."""
     create_time: int
-    update_time: int
+    secret: bytes | None = None
+    """The inline key of the definition, encrypted."""
+
+
+class AgentRow(NamedTuple):
+    """An agent, as one of its versions shows it."""
+
+    key: int
+    """Short for (tenant, agent_id) in the other tables; rises with the time of the creation."""
+    tenant: str
+    agent_id: str
+    create_time: int
     archive_time: int | None
+    version: int
+    definition: bytes
+    update_time: int
+    """When this version was made."""
+    usage: AgentUsage
+    """Of all versions."""

@@ -1,13 +1,16 @@
 """The tables.
 
-    meta      what this file is: `log_id` names its history
-    agents    what callers declared
-    sessions  one row a session: where its log ends and the state folded from it, written with every append
-    events    the log itself: one row an event, its exact wire bytes beside a few columns for people and for filters
-    verbatim  what a provider needs back as it gave it, beside the first event of its response
-    requests  the answers of calls with a request id, for 24 hours
+    meta            what this file is: `log_id` names its history
+    agents          one row an agent: its newest version, and the metadata of that one
+    agent_versions  what callers declared: one row a version, never changed, without any inline key
+    agent_usage     what all answers of all sessions of an agent used, deleted sessions included
+    secrets         inline keys, encrypted; `session` is 0 for the key of an agent's version
+    sessions        one row a session: where its log ends and the state folded from it, written with every append
+    events          the log itself: one row an event, its exact wire bytes beside a few columns for people and filters
+    verbatim        what a provider needs back as it gave it, beside the first event of its response
+    requests        the answers of calls with a request id, for 24 hours
 
-Every row belongs to a tenant: by its own column, or by its session's row.
+Every row belongs to a tenant: by its own column, or by its agent's or session's row.
 
 `events` is a rowid table with a unique index on (session, seq), not WITHOUT ROWID: inserts of many sessions
 interleaved are several times faster so.
@@ -111,4 +114,88 @@ _FIRST = (
 def m001_first(db: Database) -> None:
     # One by one: a script would commit what was done before it.
     for statement in _FIRST:
+        db.execute(statement)
+
+
+_AGENTS_THAT_LAST = (
+    """
+    CREATE TABLE agent_versions (
+        agent INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        definition BLOB NOT NULL,
+        create_time INTEGER NOT NULL,
+        PRIMARY KEY (agent, version)
+    )
+    """,
+    """
+    INSERT INTO agent_versions (agent, version, definition, create_time)
+    SELECT agent, version, definition, update_time FROM agents
+    """,
+    """
+    ALTER TABLE agents DROP COLUMN definition
+    """,
+    """
+    ALTER TABLE agents DROP COLUMN update_time
+    """,
+    """
+    CREATE TABLE agent_usage (
+        agent INTEGER PRIMARY KEY,
+        input_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_write_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        model_time INTEGER NOT NULL
+    )
+    """,
+    # What the sessions that are still there have used, as their checkpoints tell it.
+    """
+    INSERT INTO agent_usage
+    SELECT
+        agents.agent,
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[0]')) AS INTEGER),
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[1]')) AS INTEGER),
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[2]')) AS INTEGER),
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[3]')) AS INTEGER),
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[4]')) AS INTEGER),
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[5]')) AS INTEGER),
+        CAST(total(json_extract(checkpoints.checkpoint, '$.spent[6]')) AS INTEGER)
+    FROM agents JOIN (
+        SELECT tenant, agent_id, CASE WHEN json_valid(checkpoint) THEN checkpoint ELSE '{}' END AS checkpoint
+        FROM sessions
+    ) AS checkpoints USING (tenant, agent_id)
+    GROUP BY agents.agent
+    """,
+    """
+    CREATE TABLE secrets (
+        agent INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        session INTEGER NOT NULL,
+        ciphertext BLOB NOT NULL,
+        PRIMARY KEY (agent, version, session)
+    )
+    """,
+    """
+    CREATE INDEX secrets_of_session ON secrets (session) WHERE session > 0
+    """,
+    # A serialized SessionOverrides without any inline key; NULL: none.
+    """
+    ALTER TABLE sessions ADD COLUMN overrides BLOB
+    """,
+    """
+    ALTER TABLE sessions ADD COLUMN open_turn INTEGER NOT NULL DEFAULT 0
+    """,
+    # 6 to 8 are the terminal statuses.
+    """
+    UPDATE sessions SET open_turn = 1
+    WHERE status NOT IN (6, 7, 8)
+        AND CASE WHEN json_valid(checkpoint) THEN json_extract(checkpoint, '$.turn') END > 0
+    """,
+)
+
+
+@migrations()
+def m002_agents_that_last(db: Database) -> None:
+    for statement in _AGENTS_THAT_LAST:
         db.execute(statement)

@@ -1,31 +1,35 @@
-"""Every statement that the log runs, each in a function of its own. Writing ones run inside the writer's
+"""Every statement on sessions and their events, each in a function of its own. Writing ones run inside the writer's
 transaction."""
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
+from typing import TypeVar
 
-from managedagents_server.log.faults import LogConflict
-from managedagents_server.log.records import AgentRow, Append, EventRow, NewSession, SessionRow, Stretch, VerbatimRow
+from managedagents_server.log import secret_statements
+from managedagents_server.log.database import Db
+from managedagents_server.log.faults import AgentConflict, LogConflict
+from managedagents_server.log.records import AgentUsage, Append, EventRow, NewSession, SessionRow, Stretch, VerbatimRow
 from managedagents_server.words.request import KeptAnswer, RequestKey
 
-Db = sqlite3.Connection | sqlite3.Cursor
-"""Readers bring a connection; the writer its one cursor, which spares making one for each statement."""
+R = TypeVar("R")
 
 _INSERT_EVENT = (
     "INSERT INTO events (session, seq, kind, create_time, turn, first_seq, frame) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _SESSION = (
     "SELECT session, tenant, session_id, agent_id, agent_version, metadata, create_time, update_time, head_seq,"
-    " log_bytes, status, checkpoint FROM sessions"
-)
-_AGENT = (
-    "SELECT agent, tenant, agent_id, version, definition, metadata, create_time, update_time, archive_time FROM agents"
+    " log_bytes, status, checkpoint, overrides FROM sessions"
 )
 _EVENT = "SELECT seq, kind, create_time, turn, first_seq, frame FROM events"
 
+# A sum that would pass 64 bits (292 years of model time) stops there: SQLite would make a float of it.
+_ADD_USAGE = "INSERT INTO agent_usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (agent) DO UPDATE SET " + ", ".join(
+    f"{name} = min({name} + excluded.{name}, {2**63 - 1})" for name in AgentUsage._fields[1:]
+)
+
 # Metadata is a JSON object of strings; a filter matches when each of its entries is there.
-_HAS_METADATA = (
+HAS_METADATA = (
     " AND NOT EXISTS (SELECT 1 FROM json_each(:wanted) w WHERE NOT EXISTS"
     " (SELECT 1 FROM json_each(metadata) m WHERE m.key = w.key AND m.value = w.value))"
 )
@@ -34,14 +38,15 @@ _HAS_METADATA = (
 def append(db: Db, append: Append) -> None:
     fields = append.fields
     moved = db.execute(
-        "UPDATE sessions SET head_seq = ?, log_bytes = ?, status = ?, wake_time = ?, checkpoint = ?, update_time = ?"
-        " WHERE session = ? AND head_seq = ? AND deleted = 0",
+        "UPDATE sessions SET head_seq = ?, log_bytes = ?, status = ?, wake_time = ?, checkpoint = ?, open_turn = ?,"
+        " update_time = ? WHERE session = ? AND head_seq = ? AND deleted = 0",
         (
             fields.head_seq,
             fields.log_bytes,
             fields.status,
             fields.wake_time,
             fields.checkpoint,
+            fields.open_turn,
             append.update_time,
             append.session,
             append.expected_head,
@@ -56,6 +61,8 @@ def append(db: Db, append: Append) -> None:
             "INSERT INTO verbatim (session, seq, provider, blob) VALUES (?, ?, ?, ?)",
             (append.session, row.seq, row.provider, row.blob),
         )
+    if append.usage is not None:
+        db.execute(_ADD_USAGE, append.usage)
     if append.kept is not None:
         keep(db, append.kept, append.update_time)
 
@@ -67,9 +74,16 @@ def _insert_events(db: Db, session: int, events: Iterable[EventRow]) -> None:
 
 def start_session(db: Db, new: NewSession) -> int:
     fields = new.fields
+    archived = db.execute(
+        "SELECT 1 FROM agents WHERE tenant = ? AND agent_id = ? AND archive_time IS NOT NULL",
+        (new.tenant, new.agent_id),
+    )
+    if archived.fetchone() is not None:
+        raise AgentConflict("the agent is archived")
     key = db.execute(
         "INSERT INTO sessions (tenant, session_id, agent_id, agent_version, metadata, create_time, update_time,"
-        " head_seq, log_bytes, status, wake_time, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " head_seq, log_bytes, status, wake_time, checkpoint, open_turn, overrides)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.tenant,
             new.session_id,
@@ -83,10 +97,17 @@ def start_session(db: Db, new: NewSession) -> int:
             fields.status,
             fields.wake_time,
             fields.checkpoint,
+            fields.open_turn,
+            new.overrides,
         ),
     ).lastrowid
     assert key is not None
     _insert_events(db, key, new.events)
+    if new.secret is not None:
+        (agent,) = db.execute(
+            "SELECT agent FROM agents WHERE tenant = ? AND agent_id = ?", (new.tenant, new.agent_id)
+        ).fetchone()
+        secret_statements.add(db, agent, new.agent_version, key, new.secret)
     if new.kept is not None:
         keep(db, new.kept, new.create_time)
     return key
@@ -100,25 +121,6 @@ def keep(db: Db, kept: KeptAnswer, now: int) -> None:
         " VALUES (?, ?, ?, ?, ?, ?)",
         (key.tenant, key.method, key.request_id, key.digest, kept.response, now),
     )
-
-
-def create_agent(db: Db, row: AgentRow, kept: KeptAnswer | None) -> None:
-    db.execute(
-        "INSERT INTO agents (tenant, agent_id, version, definition, metadata, create_time, update_time)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (row.tenant, row.agent_id, row.version, row.definition, row.metadata, row.create_time, row.update_time),
-    )
-    if kept is not None:
-        keep(db, kept, row.create_time)
-
-
-def archive_agent(db: Db, tenant: str, agent_id: str, now: int, kept: KeptAnswer | None) -> None:
-    db.execute(
-        "UPDATE agents SET archive_time = coalesce(archive_time, ?) WHERE tenant = ? AND agent_id = ?",
-        (now, tenant, agent_id),
-    )
-    if kept is not None:
-        keep(db, kept, now)
 
 
 def bury(db: Db, session: int, now: int, kept: KeptAnswer | None) -> None:
@@ -141,6 +143,7 @@ def purge(db: Db, session: int, events: int) -> bool:
     ).rowcount
     if removed:
         return False
+    secret_statements.erase_session(db, session)
     db.execute("DELETE FROM sessions WHERE session = ?", (session,))
     return True
 
@@ -164,27 +167,48 @@ def session(db: Db, tenant: str, session_id: str) -> SessionRow | None:
 
 
 def sessions(
-    db: Db, tenant: str, before: int | None, agent_id: str, statuses: Collection[int], wanted: str, most: int
-) -> list[SessionRow]:
-    where = " WHERE tenant = :tenant AND deleted = 0"
+    db: Db,
+    tenant: str,
+    before: int | None,
+    agent_id: str,
+    statuses: Collection[int],
+    wanted: str,
+    most_rows: int,
+    most_bytes: int,
+) -> tuple[list[SessionRow], bool]:
+    # With the plus, rows are read in their order until the page is full; by an index of tenants all would be sorted.
+    where = " WHERE +tenant = :tenant"
+    if agent_id:
+        where = " WHERE tenant = :tenant AND agent_id = :agent_id"
+    where += " AND deleted = 0"
     if before is not None:
         where += " AND session < :before"
-    if agent_id:
-        where += " AND agent_id = :agent_id"
     if statuses:
         where += " AND status IN (SELECT value FROM json_each(:statuses))"
     if wanted != "{}":
-        where += _HAS_METADATA
+        where += HAS_METADATA
     values = {
         "tenant": tenant,
         "before": before,
         "agent_id": agent_id,
         "statuses": json.dumps(list(statuses)),
         "wanted": wanted,
-        "most": most,
+        "most_rows": most_rows,
     }
-    rows = db.execute(f"{_SESSION}{where} ORDER BY session DESC LIMIT :most", values)
-    return [SessionRow(*row) for row in rows]
+    with closing(db.execute(f"{_SESSION}{where} ORDER BY session DESC LIMIT :most_rows + 1", values)) as found:
+        return page(map(SessionRow._make, found), most_rows, most_bytes, lambda row: len(row.overrides or b""))
+
+
+def page(rows: Iterable[R], most_rows: int, most_bytes: int, size_of: Callable[[R], int]) -> tuple[list[R], bool]:
+    """The first rows, at least one, and whether there are more."""
+    read: list[R] = []
+    size = 0
+    for row in rows:
+        size += size_of(row)
+        if len(read) == most_rows or (read and size > most_bytes):
+            return read, True
+        read.append(row)
+    return read, False
 
 
 def events(db: Db, session: int, after: int, most_rows: int, most_bytes: int) -> list[EventRow]:
@@ -245,23 +269,6 @@ def kept_answer(db: Db, key: RequestKey, oldest: int) -> KeptAnswer | None:
     if row is None:
         return None
     return KeptAnswer(RequestKey(key.tenant, key.method, key.request_id, row[0]), row[1])
-
-
-def agent(db: Db, tenant: str, agent_id: str) -> AgentRow | None:
-    row = db.execute(f"{_AGENT} WHERE tenant = ? AND agent_id = ?", (tenant, agent_id)).fetchone()
-    return None if row is None else AgentRow(*row)
-
-
-def agents(db: Db, tenant: str, before: int | None, wanted: str, archived: bool, most: int) -> list[AgentRow]:
-    where = " WHERE tenant = :tenant"
-    if before is not None:
-        where += " AND agent < :before"
-    if not archived:
-        where += " AND archive_time IS NULL"
-    if wanted != "{}":
-        where += _HAS_METADATA
-    values = {"tenant": tenant, "before": before, "wanted": wanted, "most": most}
-    return [AgentRow(*row) for row in db.execute(f"{_AGENT}{where} ORDER BY agent DESC LIMIT :most", values)]
 
 
 def to_wake(db: Db) -> list[tuple[str, str, int]]:

@@ -12,6 +12,12 @@ from managedagents.v1 import model_pb2
 from managedagents_server.providers import statuses
 from managedagents_server.providers.base import Answer, Delta, Part, Text, Thinking, ToolCall
 
+ASKED = "asked"
+"""Under this name a verbatim answer holds the model that was asked for."""
+
+_GIVEN_UP = frozenset({"FINISH_REASON_UNSPECIFIED", "OTHER"})
+"""Gemini's words for an end that it cannot explain, which the library takes for a plain one."""
+
 
 class Deltas:
     """Numbers the parts as they will stand in the Answer: the library counts empty ones, too."""
@@ -24,20 +30,30 @@ class Deltas:
         match event:
             case library.PartStartEvent(index=index, part=library.TextPart(content=piece)):
                 yield from self._piece(index, "text", piece)
-            case library.PartStartEvent(index=index, part=library.ThinkingPart(content=piece)):
+            case library.PartStartEvent(index=index, part=library.ThinkingPart(content=piece, signature=signature)):
+                self._hidden(index, signature)
                 yield from self._piece(index, "thinking", piece)
-            case library.PartStartEvent(index=index, part=library.ToolCallPart(tool_name=name, args=args)):
+            case library.PartStartEvent(index=index, part=library.ToolCallPart(tool_name=name, args=args) as call):
                 self._numbers[index] = len(self._numbers)
                 self._names[index] = name
-                yield from self._piece(index, "tool_input", args)
+                # Some providers send an input whole, and parsed.
+                yield from self._piece(index, "tool_input", _written(call) if isinstance(args, dict) else args)
             case library.PartDeltaEvent(index=index, delta=library.TextPartDelta(content_delta=piece)):
                 yield from self._piece(index, "text", piece)
-            case library.PartDeltaEvent(index=index, delta=library.ThinkingPartDelta(content_delta=piece)):
+            case library.PartDeltaEvent(
+                index=index, delta=library.ThinkingPartDelta(content_delta=piece, signature_delta=signature)
+            ):
+                self._hidden(index, signature)
                 yield from self._piece(index, "thinking", piece)
             case library.PartDeltaEvent(index=index, delta=library.ToolCallPartDelta(args_delta=piece)):
                 yield from self._piece(index, "tool_input", piece)
             case _:
                 return
+
+    def _hidden(self, index: int, signature: str | None) -> None:
+        """Thoughts that the provider hides are a part, too: an empty one, signed."""
+        if signature:
+            self._numbers.setdefault(index, len(self._numbers))
 
     def _piece(self, index: int, kind: str, piece: object) -> Iterator[Delta]:
         if not isinstance(piece, str) or not piece:
@@ -52,9 +68,10 @@ class Deltas:
                 yield Delta(number, "tool_input", _well_formed(piece), self._names.get(index, ""))
 
 
-def answer(response: library.ModelResponse, seconds: float) -> Answer:
-    """`seconds`: from the request to the end of the answer. Raises a ModelFailure for an answer that is not whole."""
-    response = dataclasses.replace(response, parts=[_mended(part) for part in response.parts])
+def answer(response: library.ModelResponse, asked: str, seconds: float) -> Answer:
+    """`asked`: the model as it was asked for, which an alias hides. `seconds`: from the request to the end of the
+    answer. Raises a ModelFailure for an answer that is not whole."""
+    response = dataclasses.replace(response, parts=[_mended(part) for part in response.parts], metadata={ASKED: asked})
     stop_reason = _stop_reason(response)
     if stop_reason in (model_pb2.MODEL_STOP_REASON_MAX_TOKENS, model_pb2.MODEL_STOP_REASON_REFUSAL):
         # The end of the answer may be missing: a call that was cut off is none.
@@ -73,13 +90,18 @@ def answer(response: library.ModelResponse, seconds: float) -> Answer:
 
 def _stop_reason(response: library.ModelResponse) -> model_pb2.ModelStopReason.ValueType:
     """In this order: a stream that ends early looks complete to the library, and a filter may end one with calls."""
+    details = response.provider_details or {}
+    if blocked := details.get("block_reason"):
+        # Gemini's way to say what others say with a 400: there is no answer, and there would be none to the same again.
+        raise statuses.CONTENT_REJECTED.failure(f"the provider blocked what was said: {blocked}")
     if response.finish_reason == "length":
         return model_pb2.MODEL_STOP_REASON_MAX_TOKENS
     if response.finish_reason == "content_filter":
         return model_pb2.MODEL_STOP_REASON_REFUSAL
-    if response.finish_reason == "error" or response.state != "complete":
+    reason = details.get("finish_reason")
+    if response.finish_reason == "error" or response.state != "complete" or reason in _GIVEN_UP:
         raise statuses.BROKEN_STREAM.failure("the provider gave up on the answer")
-    if not (response.provider_details or {}).get("finish_reason"):
+    if not reason:
         raise statuses.BROKEN_STREAM.failure("the answer ended without a reason")
     if response.tool_calls:
         return model_pb2.MODEL_STOP_REASON_TOOL_USE
@@ -131,7 +153,8 @@ def _parts(response: library.ModelResponse) -> Iterable[Part]:
         match part:
             case library.TextPart(content=text) if text:
                 yield Text(text)
-            case library.ThinkingPart(content=text) if text:
+            case library.ThinkingPart(content=text, signature=signature) if text or signature:
+                # Empty and signed: thoughts that the provider hides.
                 yield Thinking(text)
             case library.ToolCallPart(tool_name=name):
                 yield ToolCall(name, _written(part))
@@ -149,7 +172,7 @@ def _usage(response: library.ModelResponse, seconds: float) -> model_pb2.Usage:
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.details.get("reasoning_tokens", 0),
+        reasoning_tokens=usage.output_reasoning_tokens or usage.details.get("reasoning_tokens", 0),
         requests=1,
         model_time=model_time,
     )

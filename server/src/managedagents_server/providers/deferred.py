@@ -1,64 +1,90 @@
-"""The libraries of the vendors take a second to import: they come with the first request that needs them, in a thread
-beside the event loop. A server of scripted models never imports them."""
+"""The libraries of the vendors take seconds to import: each comes with the first request that needs it, in a thread
+beside the event loop. A server of scripted models imports none of them."""
 
 import asyncio
+import gc
+import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from managedagents.v1 import agent_pb2
-from managedagents_server.providers.base import Answer, Delta, Model, ModelRequest
-from managedagents_server.providers.names import OPENAI_COMPATIBLE
+from managedagents_server.providers import names
+from managedagents_server.providers.base import Answer, Delta, Endpoint, Model, ModelRequest
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
 if TYPE_CHECKING:
-    import httpx2
+    from managedagents_server.providers.http import Connections, Network
+
+_MODULES = {
+    names.OPENAI: "openai_responses",
+    names.OPENAI_COMPATIBLE: "chat",
+    names.ANTHROPIC: "anthropic",
+    names.GEMINI: "gemini",
+    names.OLLAMA: "ollama",
+}
 
 
 class Vendors:
-    """Builds the real models over the one HTTP client that they share."""
+    """Builds the real models over the connections that they share."""
 
-    def __init__(self, clock: Clock, limits: Limits) -> None:
+    def __init__(self, clock: Clock, limits: Limits, network: "Network | None" = None) -> None:
+        """`network` makes what opens the connections; it is called in a thread, once a kind."""
         self._clock = clock
         self._limits = limits
+        self._network = network
         self._one_at_a_time = asyncio.Lock()
         # A cancelled turn leaves its thread behind, which goes on while the next one begins.
-        self._one_client = threading.Lock()
-        self._http: httpx2.AsyncClient | None = None
+        self._one_builder = threading.Lock()
+        self._connections: Connections | None = None
 
-    async def openai_compatible(self, reference: agent_pb2.ProviderModel) -> Model:
+    async def model(self, endpoint: Endpoint) -> Model:
         async with self._one_at_a_time:
-            return await asyncio.to_thread(self._build, reference)
+            return await asyncio.to_thread(self._build, endpoint)
 
-    def _build(self, reference: agent_pb2.ProviderModel) -> Model:
-        from managedagents_server.providers import openai_compatible
+    def _build(self, endpoint: Endpoint) -> Model:
+        from managedagents_server.providers import http, vendor
 
-        with self._one_client:
-            if self._http is None:
-                self._http = openai_compatible.http_client()
-        return openai_compatible.OpenAICompatibleModel(reference, self._http, self._clock, self._limits)
+        with self._one_builder:
+            adapter = _adapter(endpoint.provider)
+            if self._connections is None:
+                self._connections = http.Connections(self._network)
+            wire: vendor.Wire = adapter.wire(endpoint, self._connections.client(endpoint))
+        return vendor.VendorModel(endpoint, wire, self._clock, self._limits)
 
     async def close(self) -> None:
         """Closes the connections. Models that were built before cannot be asked any more."""
         async with self._one_at_a_time:
-            if self._http is not None:
-                await self._http.aclose()
+            if self._connections is not None:
+                await self._connections.aclose()
+
+
+def _adapter(provider: str) -> ModuleType:
+    name = f"{__package__}.{_MODULES[provider]}"
+    is_new = name not in sys.modules
+    adapter = import_module(name)
+    if is_new:
+        # Some 300,000 objects that stay: to look through them for garbage would stop all sessions for a tenth of a
+        # second, now and then.
+        gc.freeze()
+    return adapter
 
 
 class DeferredModel:
-    """A model of a server that speaks chat completions, built when it is first asked."""
+    """A real model, built when it is first asked."""
 
-    def __init__(self, reference: agent_pb2.ProviderModel, vendors: Vendors) -> None:
-        self._reference = reference
+    def __init__(self, endpoint: Endpoint, vendors: Vendors) -> None:
+        self._endpoint = endpoint
         self._vendors = vendors
         self._model: Model | None = None
 
     @property
     def provider(self) -> str:
-        return OPENAI_COMPATIBLE
+        return self._endpoint.provider
 
     async def ask(self, request: ModelRequest, on_delta: Callable[[Delta], None]) -> Answer:
         if self._model is None:
-            self._model = await self._vendors.openai_compatible(self._reference)
+            self._model = await self._vendors.model(self._endpoint)
         return await self._model.ask(request, on_delta)

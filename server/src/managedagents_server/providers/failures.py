@@ -1,12 +1,12 @@
 """What the provider library raises, as a ModelFailure. Imports the library: only for modules that do, too."""
 
 import httpx2
-import openai
 from pydantic_ai import exceptions as library
 
 from managedagents_server.providers import statuses
 from managedagents_server.providers.base import ModelFailure
 from managedagents_server.providers.statuses import Meaning
+from managedagents_server.words.addresses import AddressNotAllowed
 
 RAISED: tuple[type[Exception], ...] = (
     AssertionError,
@@ -24,9 +24,28 @@ RAISED: tuple[type[Exception], ...] = (
 _LONGEST = 500
 """Characters of a provider's words that are kept."""
 
-_CONTEXT_TYPES = frozenset({"exceed_context_size_error"})
-"""Error types, as llama.cpp's server gives them, that say the conversation is too long and that the library does not
-know."""
+_BY_WORD = {
+    # llama.cpp's server
+    "exceed_context_size_error": statuses.CONTEXT_TOO_LONG,
+    # Gemini, of an account, or a place from which it cannot be asked
+    "FAILED_PRECONDITION": statuses.REFUSED,
+    # OpenAI, of an answer that has begun: what HTTP would have said with a 400
+    "bio_policy": statuses.CONTENT_REJECTED,
+    "cyber_policy": statuses.CONTENT_REJECTED,
+    "empty_image_file": statuses.CONTENT_REJECTED,
+    "image_content_policy_violation": statuses.CONTENT_REJECTED,
+    "image_file_too_large": statuses.CONTENT_REJECTED,
+    "image_parse_error": statuses.CONTENT_REJECTED,
+    "image_too_large": statuses.CONTENT_REJECTED,
+    "image_too_small": statuses.CONTENT_REJECTED,
+    "invalid_base64_image": statuses.CONTENT_REJECTED,
+    "invalid_image": statuses.CONTENT_REJECTED,
+    "invalid_image_format": statuses.CONTENT_REJECTED,
+    "invalid_image_mode": statuses.CONTENT_REJECTED,
+    "invalid_prompt": statuses.CONTENT_REJECTED,
+    "unsupported_image_media_type": statuses.CONTENT_REJECTED,
+}
+"""Error types and codes whose meaning the library does not know."""
 
 # In this order: the first class that fits decides.
 _BY_CLASS: tuple[tuple[type[Exception], Meaning], ...] = (
@@ -41,17 +60,24 @@ _BY_CLASS: tuple[tuple[type[Exception], Meaning], ...] = (
 )
 
 
-def of(error: Exception, *, answering: bool, secret: str) -> ModelFailure:
-    """`answering`: the answer had begun. `secret` is the key, which a provider may echo; empty: none."""
-    return _meaning(error, answering).failure(
-        _words(error, secret),
+def of(error: Exception, *, responded: bool, answering: bool, secret: str) -> ModelFailure:
+    """`responded`: the provider had responded. `answering`: the answer had begun. `secret` is the key, which a provider
+    may echo; empty: none."""
+    root = _root(error)
+    if isinstance(root, AddressNotAllowed):
+        return statuses.REFUSED.failure(str(root))
+    meaning = _meaning(error, responded, answering)
+    return meaning.failure(
+        _refused(error) if meaning is statuses.AUTHENTICATION else _words(error, secret),
         retry_after=error.retry_after if isinstance(error, library.ModelAPIError) else None,
     )
 
 
-def _meaning(error: Exception, answering: bool) -> Meaning:
-    if isinstance(error, library.ModelAPIError) and error.provider_error_type in _CONTEXT_TYPES:
-        return statuses.CONTEXT_TOO_LONG
+def _meaning(error: Exception, responded: bool, answering: bool) -> Meaning:
+    if isinstance(error, library.ModelAPIError):
+        for word in (error.provider_error_type, error.provider_error_code):
+            if word in _BY_WORD:
+                return _BY_WORD[word]
     for kind, meaning in _BY_CLASS:
         if isinstance(error, kind):
             return meaning
@@ -64,15 +90,29 @@ def _meaning(error: Exception, answering: bool) -> Meaning:
             return statuses.TIMEOUT
         case library.ModelConnectionError() | httpx2.HTTPError() | httpx2.StreamError():
             return statuses.BROKEN_STREAM if answering else statuses.UNREACHABLE
-        case library.ModelAPIError(__cause__=openai.APIStatusError(status_code=status)):
+        case library.ModelAPIError(__cause__=cause) if (status := _status(cause)) >= 300:
             return statuses.of_status(status)
         case library.ModelAPIError(in_stream=True):
             return statuses.UNAVAILABLE
         case library.ModelAPIError() | library.UnexpectedModelBehavior():
             return statuses.BROKEN_STREAM
-    # What is left is raised by bare assertions and parsers: over the answer once it has begun, before that over the
-    # conversation that was to be sent.
-    return statuses.BROKEN_STREAM if answering else statuses.CONTENT_REJECTED
+    # What is left is raised by bare assertions and parsers: over the answer once there is a response, before that over
+    # the conversation that was to be sent.
+    return statuses.BROKEN_STREAM if responded else statuses.CONTENT_REJECTED
+
+
+def _status(cause: BaseException | None) -> int:
+    """That of a vendor's own error, each in its way. 0: it has none."""
+    for name in ("status_code", "code"):
+        if isinstance(status := getattr(cause, name, None), int):
+            return status
+    return 0
+
+
+def _refused(error: Exception) -> str:
+    """Without the provider's words: some show a part of the key."""
+    status = f"HTTP {error.status_code}: " if isinstance(error, library.ModelHTTPError) else ""
+    return f"{status}the provider does not take the key, or not for this"
 
 
 def _words(error: Exception, secret: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from managedagents.v1 import service_pb2
 from managedagents_server.rpc import validate
 from managedagents_server.rpc.follow import Followers
 from managedagents_server.session import Runtime
@@ -29,8 +30,8 @@ class Change:
 
     validate: Validate
     run: Callable[[Any, RequestKey | None], Awaitable[Message]]
-    slow: bool = False
-    """Validating can take a second, so it is done in a thread."""
+    slow: Callable[[Any], bool] = lambda _: False
+    """Whether validating a request can take a second, so that it is done in a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +42,18 @@ class Follow:
     run: Callable[[Any, Callable[[bytes], Awaitable[None]]], Awaitable[None]]
 
 
-class NotBuilt:
-    """Refused, whatever is asked."""
+Method = Read | Change | Follow
 
 
-Method = Read | Change | Follow | NotBuilt
+def _has_overrides(request: service_pb2.StartSessionRequest) -> bool:
+    return request.HasField("overrides")
 
 
 def methods(runtime: Runtime, followers: Followers) -> Mapping[str, Method]:
     agents, changes, reads = runtime.agents, runtime.changes, runtime.reads
     return {
-        "Create": Change(validate.create, agents.create, slow=True),
-        "StartSession": Change(validate.start_session, changes.start_session),
+        "Create": Change(validate.create, agents.create, slow=lambda _: True),
+        "StartSession": Change(validate.start_session, runtime.starts.start_session, slow=_has_overrides),
         "SendEvent": Change(validate.send_event, changes.send_event),
         "StreamEvents": Follow(validate.stream_events, followers.follow),
         "Interrupt": Change(validate.change_session, changes.interrupt),
@@ -63,7 +64,7 @@ def methods(runtime: Runtime, followers: Followers) -> Mapping[str, Method]:
         "DeleteSession": Change(validate.change_session, changes.delete_session),
         "GetAgent": Read(validate.get_agent, agents.get),
         "ListAgents": Read(validate.list_agents, agents.list),
-        "UpdateAgent": NotBuilt(),
+        "UpdateAgent": Change(validate.update_agent, agents.update, slow=lambda _: True),
         "ArchiveAgent": Change(validate.archive_agent, agents.archive),
         "GetSession": Read(validate.on_session, reads.get_session),
         "ListSessions": Read(validate.list_sessions, reads.list_sessions),

@@ -24,11 +24,11 @@ from managedagents_server.rpc.errors import (
     settle,
 )
 from managedagents_server.rpc.follow import Followers
-from managedagents_server.rpc.methods import Change, Follow, Method, NotBuilt, Read, methods
+from managedagents_server.rpc.methods import Change, Follow, Method, Read, methods
 from managedagents_server.rpc.once import Once
 from managedagents_server.session import Runtime
 from managedagents_server.words import context as words_context
-from managedagents_server.words.errors import NotImplementedYet, RuntimeFault
+from managedagents_server.words.errors import RuntimeFault
 from managedagents_server.words.limits import Limits
 from managedagents_server.words.request import RequestKey
 
@@ -57,8 +57,6 @@ def _handler(descriptor: MethodDescriptor, method: Method, once: Once, limits: L
             return _unary(name, _changing(descriptor, method, once, limits))
         case Follow():
             return _stream(name, _following(descriptor, method, limits))
-        case NotBuilt():
-            return _unary(name, _not_built(name))
 
 
 def _reading(descriptor: MethodDescriptor, method: Read, limits: Limits) -> Callable[[bytes], Awaitable[bytes]]:
@@ -86,7 +84,7 @@ def _changing(
         request = read(raw)
 
         async def change(key: RequestKey | None) -> Message:
-            if method.slow:
+            if method.slow(request):
                 async with one_at_a_time:
                     await asyncio.to_thread(validate, request, limits)
             else:
@@ -107,13 +105,6 @@ def _following(
         request = read(raw)
         method.validate(request, limits)
         await method.run(request, write)
-
-    return work
-
-
-def _not_built(name: str) -> Callable[[bytes], Awaitable[bytes]]:
-    async def work(_raw: bytes) -> bytes:
-        raise NotImplementedYet.of(name)
 
     return work
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from managedagents_server.log import Log
 from managedagents_server.providers import Providers
+from managedagents_server.session.keys import Keys
 from managedagents_server.session.plan import Step, plan, wake_time
 from managedagents_server.session.slots import Slots
 from managedagents_server.session.state import State
@@ -15,6 +16,7 @@ from managedagents_server.words.limits import Limits
 class Around:
     log: Log
     providers: Providers
+    keys: Keys
     clock: Clock
     limits: Limits
     slots: Slots = field(init=False)

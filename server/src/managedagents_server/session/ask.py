@@ -64,7 +64,7 @@ def _show(session: Session, around: Around, live: LiveResponse) -> None:
 async def _request(session: Session, around: Around, on_delta: Callable[[Delta], None]) -> tuple[str, Answer]:
     """The answer, and the provider that gave it."""
     definition = session.definition
-    model = around.providers.model(definition.model, None)
+    model = around.providers.model(definition.model, await around.keys.inline_key(session))
     conversation = await session.conversation()
     request = ModelRequest(
         system=definition.system,

@@ -10,19 +10,17 @@ from google.protobuf.message import Message
 
 from managedagents.v1 import service_pb2 as pb
 from managedagents.v1 import session_pb2, status_event_pb2, user_event_pb2
-from managedagents_server.log import LogConflict, NewSession
+from managedagents_server.log import LogConflict
 from managedagents_server.session import inbox, views
 from managedagents_server.session.around import Around
 from managedagents_server.session.frames import Event
 from managedagents_server.session.housekeeping import Housekeeping
 from managedagents_server.session.loops import Loops
 from managedagents_server.session.registry import Registry
-from managedagents_server.session.session import Session, fields_of, number
+from managedagents_server.session.session import Session
 from managedagents_server.session.state import State
 from managedagents_server.words import ids
 from managedagents_server.words.errors import (
-    AgentArchived,
-    AgentNotFound,
     LogUnavailable,
     RuntimeFault,
     SessionNotFound,
@@ -44,39 +42,6 @@ class Changes:
         self._registry = registry
         self._loops = loops
         self._housekeeping = housekeeping
-
-    async def start_session(self, request: pb.StartSessionRequest, key: RequestKey | None) -> pb.StartSessionResponse:
-        around = self._around
-        agent = await around.log.agent(TENANT, request.agent_id)
-        if agent is None or (request.HasField("version") and request.version != agent.version):
-            version = f" of version {request.version}" if request.HasField("version") else ""
-            raise AgentNotFound(f"there is no agent {request.agent_id}{version}", agent_id=request.agent_id)
-        if agent.archive_time is not None:
-            raise AgentArchived(f"the agent {request.agent_id} is archived", agent_id=request.agent_id)
-        state = State()
-        now = around.clock.wall()
-        rows = []
-        for user_event in request.initial_events:
-            refused = inbox.refusal(state, user_event, around.limits)
-            if refused is not None:
-                raise _never_was(refused)
-            rows += number(state, inbox.logged(state, user_event), now, group=1)
-        response = pb.StartSessionResponse(session_id=ids.session_id(), head_seq=state.head)
-        new = NewSession(
-            TENANT,
-            response.session_id,
-            agent.agent_id,
-            agent.version,
-            views.dump_metadata(request.metadata),
-            now,
-            rows,
-            fields_of(state, around.wake_time(state)),
-            KeptAnswer.of(key, response),
-        )
-        session_key = await around.log.start_session(new)
-        definition = await self._registry.definition(agent.agent_id, agent.version)
-        self._loops.start(self._registry.add(session_key, response.session_id, definition, state))
-        return response
 
     async def send_event(self, request: pb.SendEventRequest, key: RequestKey | None) -> pb.SendEventResponse:
         return await self._send(request.session_id, request.event, key, lambda seq, _: pb.SendEventResponse(seq=seq))
@@ -232,6 +197,7 @@ class Changes:
             if session.loop is not None:
                 session.loop.cancel()
             self._registry.forget(session)
+        self._housekeeping.rested(row.agent_id)
         self._housekeeping.purge(row.key)
         return response
 
@@ -240,9 +206,3 @@ def _must_take(state: State, limits: Limits) -> None:
     refused = inbox.must_live(state) or inbox.no_room(state, limits)
     if refused is not None:
         raise refused
-
-
-def _never_was(refused: RuntimeFault) -> RuntimeFault:
-    if isinstance(refused, ToolUseClosed):
-        return ToolUseNotFound("a new session has no tool uses")
-    return refused

@@ -88,7 +88,7 @@ async def _summarise(
     session: Session, around: Around, summary: str, turns: Sequence[Turn], room: int, window: int
 ) -> tuple[str, Answer]:
     """The summary, and the provider that it is from."""
-    model = around.providers.model(session.definition.model, None)
+    model = around.providers.model(session.definition.model, await around.keys.inline_key(session))
     settings = agent_pb2.ModelSettings()
     settings.CopyFrom(session.definition.model_settings)
     settings.ClearField("response_schema_json")

@@ -47,11 +47,9 @@ class Conversation:
         taking turns."""
         items = [item for turn in self.turns for item in turn.items]
         if self.summary:
-            block = content_pb2.Content(text=content_pb2.TextContent(text=_HEADING + self.summary))
-            if items and isinstance(items[0], Said):
-                items[0] = Said([block, *items[0].content])
-            else:
-                items.insert(0, Said([block]))
+            first = items[0].content if items and isinstance(items[0], Said) else []
+            told = Said(_after(_HEADING + self.summary, first))
+            items[: 1 if first else 0] = [told]
         return items
 
     def before(self, turn: int) -> list[Turn]:
@@ -140,6 +138,13 @@ class Conversation:
 
 
 _HEADING = "[Summary of the conversation before this message]\n"
+
+
+def _after(words: str, content: Sequence[content_pb2.Content]) -> list[content_pb2.Content]:
+    """The content with words before it, in one text where it begins with one: some servers take no more than that."""
+    if content and content[0].HasField("text"):
+        words, content = f"{words}\n\n{content[0].text.text}", content[1:]
+    return [content_pb2.Content(text=content_pb2.TextContent(text=words)), *content]
 
 
 def rebuild(events: Iterable[Event], verbatims: Mapping[int, Verbatim]) -> Conversation:

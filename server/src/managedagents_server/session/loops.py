@@ -7,11 +7,13 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from managedagents.v1 import agent_pb2, status_event_pb2
+from managedagents.v1 import status_event_pb2
 from managedagents_server.log import LogConflict
 from managedagents_server.session import events, loop
 from managedagents_server.session.around import Around
 from managedagents_server.session.frames import Event
+from managedagents_server.session.housekeeping import Housekeeping
+from managedagents_server.session.pinned import NOBODY
 from managedagents_server.session.registry import Registry
 from managedagents_server.session.session import Session
 from managedagents_server.session.state import State
@@ -27,9 +29,12 @@ _CRASHES = 3
 
 
 class Loops:
-    def __init__(self, around: Around, registry: Registry, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, around: Around, registry: Registry, housekeeping: Housekeeping, tasks: asyncio.TaskGroup
+    ) -> None:
         self._around = around
         self._registry = registry
+        self._housekeeping = housekeeping
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -74,6 +79,7 @@ class Loops:
         session.loop = None
         session.lost = session.lost or lost
         self._registry.rested(session)
+        self._housekeeping.rested(session.agent.agent_id)
 
     # Waking.
 
@@ -137,7 +143,7 @@ class Loops:
         state.head, state.log_bytes = row.head_seq, row.log_bytes
         if state.terminal:
             return
-        session = self._registry.add(row.key, session_id, agent_pb2.AgentDefinition(), state)
+        session = self._registry.add(row.key, session_id, NOBODY, state)
         error = events.error(
             state.turn,
             status_event_pb2.ERROR_CODE_UNRECOVERABLE,
@@ -145,6 +151,7 @@ class Loops:
             status_event_pb2.ERROR_NEXT_SESSION_FAILS,
         )
         await session.append([error, Event(status_failed=status_event_pb2.StatusFailed())])
+        self._housekeeping.rested(row.agent_id)
 
     # The beginning and the end.
 

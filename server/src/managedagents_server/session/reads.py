@@ -34,16 +34,17 @@ class Reads:
 
     async def list_sessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
         size, before = views.page(request)
-        rows = await self._around.log.sessions(
+        rows, more = await self._around.log.sessions(
             TENANT,
             before=before,
             agent_id=request.agent_id,
             statuses=[int(status) for status in request.statuses],
             metadata=request.metadata,
-            most=size + 1,
+            most_rows=size,
+            most_bytes=views.PAGE_BYTES,
         )
-        sessions = [views.session(row, await self._registry.state_of(row)) for row in rows[:size]]
-        token = views.next_token(request, rows[size - 1].key) if len(rows) > size else ""
+        sessions = [views.session(row, await self._registry.state_of(row)) for row in rows]
+        token = views.next_token(request, rows[-1].key) if more else ""
         return pb.ListSessionsResponse(sessions=sessions, next_page_token=token)
 
     async def list_events(self, request: pb.ListEventsRequest) -> pb.ListEventsResponse:

@@ -4,16 +4,17 @@ import asyncio
 from collections import OrderedDict
 from weakref import WeakValueDictionary
 
-from managedagents.v1 import agent_pb2
+from managedagents.v1 import agent_pb2, session_pb2
 from managedagents_server.log import SessionRow
 from managedagents_server.session.around import Around
 from managedagents_server.session.fold import fold
+from managedagents_server.session.pinned import Pinned
 from managedagents_server.session.session import Session
 from managedagents_server.session.state import State
 from managedagents_server.words.errors import SessionNotFound
 from managedagents_server.words.request import TENANT
 
-_DEFINITIONS = 256
+_AGENTS = 256
 
 
 class Registry:
@@ -25,7 +26,7 @@ class Registry:
         first."""
         self._resting_bytes = 0
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._definitions: OrderedDict[tuple[str, int], agent_pb2.AgentDefinition] = OrderedDict()
+        self._agents: OrderedDict[tuple[str, int], Pinned] = OrderedDict()
 
     def peek(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
@@ -53,8 +54,8 @@ class Registry:
         if row is None:
             raise SessionNotFound.of(session_id)
         state = await self.state_of(row)
-        definition = await self.definition(row.agent_id, row.agent_version)
-        return self.add(row.key, session_id, definition, state)
+        agent = await self.pinned(row.agent_id, row.agent_version, row.overrides)
+        return self.add(row.key, session_id, agent, state)
 
     async def state_of(self, row: SessionRow) -> State:
         """The checkpoint, or, where this version cannot use it, the fold over the whole log."""
@@ -64,9 +65,9 @@ class Registry:
             state = await asyncio.to_thread(lambda: fold(frames))
         return state
 
-    def add(self, key: int, session_id: str, definition: agent_pb2.AgentDefinition, state: State) -> Session:
+    def add(self, key: int, session_id: str, agent: Pinned, state: State) -> Session:
         around = self._around
-        session = Session(around.log, around.clock, key, session_id, definition, state, around.wake_time)
+        session = Session(around.log, around.clock, key, session_id, agent, state, around.wake_time)
         self._sessions[session_id] = session
         self.rested(session)
         return session
@@ -95,16 +96,16 @@ class Registry:
                 continue
             del self._sessions[session_id]
 
-    async def definition(self, agent_id: str, version: int) -> agent_pb2.AgentDefinition:
-        """An agent's definition; it never changes under its version."""
+    async def pinned(self, agent_id: str, version: int, overrides: bytes | None) -> Pinned:
+        """The agent as a session of it with such overrides (serialized; None: without any) runs it."""
         key = (agent_id, version)
-        definition = self._definitions.get(key)
-        if definition is None:
-            row = await self._around.log.agent(TENANT, agent_id)
+        agent = self._agents.get(key)
+        if agent is None:
+            row = await self._around.log.agent(TENANT, agent_id, version)
             if row is None:
-                raise LookupError(f"there is no agent {agent_id}")
+                raise LookupError(f"there is no agent {agent_id} of version {version}")
             definition = agent_pb2.AgentDefinition.FromString(row.definition)
-            self._definitions[key] = definition
-            if len(self._definitions) > _DEFINITIONS:
-                self._definitions.popitem(last=False)
-        return definition
+            agent = self._agents[key] = Pinned(row.key, agent_id, version, definition)
+            if len(self._agents) > _AGENTS:
+                self._agents.popitem(last=False)
+        return agent if overrides is None else agent.overridden(session_pb2.SessionOverrides.FromString(overrides))

@@ -10,9 +10,12 @@ from managedagents_server.session.agents import Agents
 from managedagents_server.session.around import Around
 from managedagents_server.session.changes import Changes
 from managedagents_server.session.housekeeping import Housekeeping
+from managedagents_server.session.keyring import Keyring
+from managedagents_server.session.keys import Keys
 from managedagents_server.session.loops import Loops
 from managedagents_server.session.reads import Reads
 from managedagents_server.session.registry import Registry
+from managedagents_server.session.starts import Starts
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
@@ -20,14 +23,15 @@ from managedagents_server.words.limits import Limits
 class Runtime:
     """Runs while it is entered; leaving it stops everything where it stands, which the log allows at any moment."""
 
-    def __init__(self, log: Log, providers: Providers, clock: Clock, limits: Limits) -> None:
-        self._around = Around(log, providers, clock, limits)
+    def __init__(self, log: Log, providers: Providers, keyring: Keyring, clock: Clock, limits: Limits) -> None:
+        self._around = Around(log, providers, Keys(log, keyring), clock, limits)
         self._tasks = asyncio.TaskGroup()
         self._lasting: list[asyncio.Task[None]] = []
         self._housekeeping = Housekeeping(self._around)
         registry = Registry(self._around)
-        self._loops = Loops(self._around, registry, self._tasks)
-        self.agents = Agents(self._around)
+        self._loops = Loops(self._around, registry, self._housekeeping, self._tasks)
+        self.agents = Agents(self._around, self._housekeeping)
+        self.starts = Starts(self._around, registry, self._loops)
         self.changes = Changes(self._around, registry, self._loops, self._housekeeping)
         self.reads = Reads(self._around, registry)
 

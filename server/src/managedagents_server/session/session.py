@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from managedagents.v1 import agent_pb2
-from managedagents_server.log import Append, EventRow, Log, LogConflict, SessionFields, VerbatimRow
+from managedagents_server.log import AgentUsage, Append, EventRow, Log, LogConflict, SessionFields, VerbatimRow
 from managedagents_server.providers.base import Verbatim
 from managedagents_server.session.conversation import Conversation, rebuild
 from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import Event, from_frame, to_row
-from managedagents_server.session.state import State
+from managedagents_server.session.pinned import Pinned
+from managedagents_server.session.state import Spent, State
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.request import KeptAnswer
 
@@ -36,7 +36,8 @@ def number(state: State, events: Sequence[Event], now: int, *, group: int) -> li
 
 
 def fields_of(state: State, wake_time: int | None) -> SessionFields:
-    return SessionFields(state.head, state.log_bytes, int(state.status), wake_time, state.dump())
+    open_turn = state.turn > 0 and not state.terminal
+    return SessionFields(state.head, state.log_bytes, int(state.status), wake_time, state.dump(), open_turn)
 
 
 class Session:
@@ -46,13 +47,14 @@ class Session:
         clock: Clock,
         key: int,
         session_id: str,
-        definition: agent_pb2.AgentDefinition,
+        agent: Pinned,
         state: State,
         next_wake: Callable[[State], int | None],
     ) -> None:
         self.key = key
         self.session_id = session_id
-        self.definition = definition
+        self.agent = agent
+        self.definition = agent.definition
         self.state = state
         """As of everything that was handed to the log, commits in flight included."""
         self.live: LiveResponse | None = None
@@ -88,7 +90,10 @@ class Session:
                 self._conversation.add(event, verbatim if event.HasField("response") else None)
         fields = fields_of(self.state, self._next_wake(self.state))
         verbatim_row = None if verbatim is None else VerbatimRow(head + 1, verbatim.provider, verbatim.blob)
-        append = Append(self.key, head, rows, fields, now, verbatim_row, kept(head + 1))
+        usage = None
+        if events[0].HasField("response"):
+            usage = AgentUsage(self.agent.key, *Spent().plus(events[0].response.usage).values())
+        append = Append(self.key, head, rows, fields, now, verbatim_row, kept(head + 1), usage)
         done = self._log.append(append)
         self._in_flight.add(done)
         done.add_done_callback(self._settled)
@@ -111,7 +116,7 @@ class Session:
     @property
     def memory(self) -> int:
         """About what the session holds, in bytes."""
-        return 4096 + (self.state.log_bytes if self._conversation is not None else 0)
+        return 4096 + self.agent.own_bytes + (self.state.log_bytes if self._conversation is not None else 0)
 
     @property
     def loaded_conversation(self) -> Conversation | None:

@@ -7,19 +7,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from managedagents.v1 import event_pb2, session_pb2
+from managedagents.v1 import agent_pb2, event_pb2, session_pb2
 from managedagents.v1 import service_pb2 as pb
-from managedagents_server.log import EventRow, Log, SessionRow
+from managedagents_server.log import AgentRow, EventRow, Log, SessionRow
 from managedagents_server.session.events import timestamp
 from managedagents_server.session.frames import from_row
-from managedagents_server.session.state import State
+from managedagents_server.session.state import Spent, State
 from managedagents_server.words.errors import EventUnreadable, FromSeqBeyondHead, InvalidPageToken, SessionNotFound
 
 PagedRequest = pb.ListAgentsRequest | pb.ListSessionsRequest | pb.ListEventsRequest
 
 _PAGE = 50
 _EVENTS_PAGE = 100
-_EVENTS_PAGE_BYTES = 1024 * 1024
+PAGE_BYTES = 1024 * 1024
+"""At about as much a page ends."""
 
 
 def status(value: int) -> session_pb2.SessionStatus.ValueType:
@@ -28,6 +29,19 @@ def status(value: int) -> session_pb2.SessionStatus.ValueType:
 
 def dump_metadata(metadata: Mapping[str, str]) -> str:
     return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True)
+
+
+def agent(row: AgentRow) -> agent_pb2.Agent:
+    _, *spent = row.usage
+    return agent_pb2.Agent(
+        agent_id=row.agent_id,
+        version=row.version,
+        definition=agent_pb2.AgentDefinition.FromString(row.definition),
+        create_time=timestamp(row.create_time),
+        update_time=timestamp(row.update_time),
+        archive_time=None if row.archive_time is None else timestamp(row.archive_time),
+        usage=Spent(*spent).message(),
+    )
 
 
 def session(row: SessionRow, state: State) -> session_pb2.Session:
@@ -43,6 +57,7 @@ def session(row: SessionRow, state: State) -> session_pb2.Session:
         metadata=json.loads(row.metadata),
         create_time=timestamp(row.create_time),
         update_time=timestamp(row.update_time),
+        overrides=None if row.overrides is None else session_pb2.SessionOverrides.FromString(row.overrides),
     )
 
 
@@ -91,7 +106,7 @@ async def list_events(log: Log, row: SessionRow, request: pb.ListEventsRequest) 
     size, after = page(request, _EVENTS_PAGE)
     cursor = request.from_seq if after is None else after
     events: list[event_pb2.SessionEvent] = []
-    room = _EVENTS_PAGE_BYTES
+    room = PAGE_BYTES
     kinds = frozenset(request.kinds)
     while cursor < row.head_seq and len(events) < size and room > 0:
         for found in await log.events(row.key, cursor, most_rows=1000, most_bytes=room):

@@ -16,6 +16,7 @@ from managedagents_server.rpc.validate.requests import (
     send_event,
     start_session,
     stream_events,
+    update_agent,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "send_event",
     "start_session",
     "stream_events",
+    "update_agent",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from managedagents.v1 import content_pb2, user_event_pb2
+from managedagents_server.rpc.validate.media import image_fault, is_media_type
 from managedagents_server.rpc.validate.problems import Problems, limit
 from managedagents_server.words.limits import Limits
 
@@ -36,6 +37,22 @@ def _check_content(problems: Problems, path: str, blocks: Sequence[content_pb2.C
                 if not block.text.text:
                     problems.wrong(f"{path}[{index}].text.text", "must not be empty")
             case "image":
-                problems.required(f"{path}[{index}].image.media_type", block.image.media_type)
+                _check_image(problems, f"{path}[{index}].image", block.image)
             case "file":
-                problems.required(f"{path}[{index}].file.media_type", block.file.media_type)
+                _check_media_type(problems, f"{path}[{index}].file.media_type", block.file.media_type)
+
+
+def _check_image(problems: Problems, path: str, image: content_pb2.ImageContent) -> None:
+    if not _check_media_type(problems, f"{path}.media_type", image.media_type):
+        return
+    fault = image_fault(image.data, image.media_type)
+    if fault is not None:
+        field, why = fault
+        problems.wrong(f"{path}.{field}", why)
+
+
+def _check_media_type(problems: Problems, path: str, media_type: str) -> bool:
+    problems.required(path, media_type)
+    if media_type and not is_media_type(media_type):
+        problems.wrong(path, "must be a media type, type/subtype")
+    return is_media_type(media_type)

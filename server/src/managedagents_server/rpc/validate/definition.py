@@ -17,18 +17,20 @@ _WINDOW_MOST = 100_000_000
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def check_definition(problems: Problems, path: str, definition: agent_pb2.AgentDefinition, limits: Limits) -> None:
+def check_definition(
+    problems: Problems, path: str, definition: agent_pb2.AgentDefinition, limits: Limits, *, may_keep_key: bool = False
+) -> None:
+    """`may_keep_key`: an earlier version may have the inline key that this one leaves empty."""
     limit("definition_bytes", f"the size of {path} in bytes", definition.ByteSize(), limits.definition_bytes)
-    limit("tools", f"the number of {path}.tools", len(definition.tools), limits.tools)
     limit("mcp_servers", f"the number of {path}.mcp_servers", len(definition.mcp_servers), limits.mcp_servers)
     limit("skills", f"the number of {path}.skills", len(definition.skills), limits.skills)
 
     problems.required(f"{path}.name", definition.name)
     if len(definition.name) > _NAME_CHARACTERS:
         problems.wrong(f"{path}.name", f"must have at most {_NAME_CHARACTERS} characters")
-    check_model(problems, f"{path}.model", definition.model)
+    check_model(problems, f"{path}.model", definition.model, may_keep_key=may_keep_key)
     check_settings(problems, f"{path}.model_settings", definition.model_settings)
-    _check_tools(problems, f"{path}.tools", definition.tools)
+    check_tools(problems, f"{path}.tools", definition.tools, limits)
     if definition.HasField("custom_tool_timeout"):
         problems.duration(f"{path}.custom_tool_timeout", definition.custom_tool_timeout, _MILLISECOND, 30 * DAY)
     _check_compaction(problems, f"{path}.compaction", definition.compaction)
@@ -38,7 +40,8 @@ def check_definition(problems: Problems, path: str, definition: agent_pb2.AgentD
     _check_unbuilt(problems, path, definition)
 
 
-def _check_tools(problems: Problems, path: str, tools: Sequence[agent_pb2.Tool]) -> None:
+def check_tools(problems: Problems, path: str, tools: Sequence[agent_pb2.Tool], limits: Limits) -> None:
+    limit("tools", f"the number of {path}", len(tools), limits.tools)
     names: set[str] = set()
     for index, tool in enumerate(tools):
         match tool.WhichOneof("tool"):

@@ -1,11 +1,15 @@
 """Which model an agent may name, and how it may be asked."""
 
-from urllib.parse import urlsplit
+import re
 
 from managedagents.v1 import agent_pb2, model_pb2, scripted_pb2
-from managedagents_server.rpc.validate.json_text import json_fault
+from managedagents_server.rpc.validate.json_text import json_fault, schema_fault
 from managedagents_server.rpc.validate.problems import DAY, Problems
+from managedagents_server.words.urls import is_base_url
 
+_NAME_CHARACTERS = 256
+_KEY_BYTES = 8192
+_CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STOP_SEQUENCES = 16
 _INT32_MOST = 2**31 - 1
 
@@ -23,14 +27,15 @@ _COUNTS = (
 )
 
 
-def check_model(problems: Problems, path: str, model: agent_pb2.Model) -> None:
+def check_model(problems: Problems, path: str, model: agent_pb2.Model, *, may_keep_key: bool = False) -> None:
+    """`may_keep_key`: an inline key may be empty, which keeps the one that is there."""
     match model.WhichOneof("ref"):
         case None:
             problems.wrong(path, "is required")
         case "name":
-            problems.unbuilt(f"{path}.name")
+            _check_name(problems, f"{path}.name", model.name)
         case "provider_model":
-            _check_provider_model(problems, f"{path}.provider_model", model.provider_model)
+            _check_provider_model(problems, f"{path}.provider_model", model.provider_model, may_keep_key)
         case "scripted":
             _check_scripted(problems, f"{path}.scripted", model.scripted)
 
@@ -45,41 +50,43 @@ def check_settings(problems: Problems, path: str, settings: agent_pb2.ModelSetti
     else:
         for index, text in enumerate(settings.stop_sequences):
             problems.required(f"{path}.stop_sequences[{index}]", text)
-    if settings.thinking_effort:
-        problems.unbuilt(f"{path}.thinking_effort")
-    if settings.response_schema_json:
-        problems.unbuilt(f"{path}.response_schema_json")
+    fault = schema_fault(settings.response_schema_json) if settings.response_schema_json else None
+    if fault is not None:
+        problems.wrong(f"{path}.response_schema_json", fault)
 
 
-def _check_provider_model(problems: Problems, path: str, model: agent_pb2.ProviderModel) -> None:
-    problems.required(f"{path}.model", model.model)
+def _check_name(problems: Problems, path: str, name: str) -> None:
+    problems.required(path, name)
+    if len(name) > _NAME_CHARACTERS or not name.isprintable():
+        problems.wrong(path, f"must be at most {_NAME_CHARACTERS} characters that can be printed")
+
+
+def _check_provider_model(problems: Problems, path: str, model: agent_pb2.ProviderModel, may_keep_key: bool) -> None:
+    _check_name(problems, f"{path}.model", model.model)
     if model.provider == agent_pb2.PROVIDER_UNSPECIFIED:
         problems.wrong(f"{path}.provider", "is required")
-    elif model.provider != agent_pb2.PROVIDER_OPENAI_COMPATIBLE:
-        problems.unbuilt(f"{path}.provider")
-    elif not model.base_url:
+    elif (
+        model.provider == agent_pb2.PROVIDER_OPENAI_COMPATIBLE
+        and not model.base_url
+        and not model.HasField("credential")
+    ):
+        # A credential may have an address of its own.
         problems.wrong(f"{path}.base_url", "is required")
-    if model.base_url and not _is_address(model.base_url):
+    if model.base_url and not is_base_url(model.base_url):
         problems.wrong(f"{path}.base_url", "must be an http or https address: a host, then perhaps a port and a path")
-    secret = model.WhichOneof("secret")
-    if secret is not None:
-        problems.unbuilt(f"{path}.{secret}")
-    if model.speed:
-        problems.unbuilt(f"{path}.speed")
+    match model.WhichOneof("secret"):
+        case "credential":
+            if not _CREDENTIAL.fullmatch(model.credential):
+                problems.wrong(f"{path}.credential", "must be 1 to 64 of the characters A-Z a-z 0-9 . _ and -")
+        case "api_key":
+            _check_key(problems, f"{path}.api_key", model.api_key, may_keep_key)
 
 
-def _is_address(text: str) -> bool:
-    """Whether it is an address below which paths can be put: without a query, and without a password, which could be
-    read in the definition."""
-    if not text.isprintable() or " " in text:
-        return False
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    extra = parts.query or parts.fragment or parts.username is not None or parts.password is not None
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and port != 0 and not extra
+def _check_key(problems: Problems, path: str, key: str, may_be_empty: bool) -> None:
+    # A key travels as a header.
+    is_visible = key.isascii() and key.isprintable() and " " not in key
+    if not is_visible or len(key) > _KEY_BYTES or not (key or may_be_empty):
+        problems.wrong(path, f"must be 1 to {_KEY_BYTES} visible ASCII characters")
 
 
 def _check_scripted(problems: Problems, path: str, model: scripted_pb2.ScriptedModel) -> None:

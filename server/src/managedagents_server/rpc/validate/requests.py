@@ -5,8 +5,9 @@ from typing import Protocol
 
 from managedagents.v1 import event_pb2, service_pb2, session_pb2
 from managedagents_server.rpc.validate.content import check_event
-from managedagents_server.rpc.validate.definition import check_definition
-from managedagents_server.rpc.validate.problems import Problems
+from managedagents_server.rpc.validate.definition import check_definition, check_tools
+from managedagents_server.rpc.validate.model import check_model
+from managedagents_server.rpc.validate.problems import Problems, limit
 from managedagents_server.words.limits import Limits
 
 _PAGE_MOST = 1000
@@ -45,9 +46,16 @@ def start_session(request: service_pb2.StartSessionRequest, limits: Limits) -> N
                 break
             check_event(problems, f"initial_events[{index}]", event, limits)
         if request.HasField("overrides"):
-            problems.unbuilt("overrides")
+            _check_overrides(problems, "overrides", request.overrides, limits)
         if request.HasField("environment"):
             problems.unbuilt("environment")
+
+
+def _check_overrides(problems: Problems, path: str, overrides: session_pb2.SessionOverrides, limits: Limits) -> None:
+    limit("definition_bytes", f"the size of {path} in bytes", overrides.ByteSize(), limits.definition_bytes)
+    if overrides.HasField("model"):
+        check_model(problems, f"{path}.model", overrides.model)
+    check_tools(problems, f"{path}.tools.tools", overrides.tools.tools, limits)
 
 
 def send_event(request: service_pb2.SendEventRequest, limits: Limits) -> None:
@@ -104,6 +112,17 @@ def change_session(request: _ChangesSession, _limits: Limits) -> None:
 def get_agent(request: service_pb2.GetAgentRequest, _limits: Limits) -> None:
     with Problems() as problems:
         problems.required("agent_id", request.agent_id)
+
+
+def update_agent(request: service_pb2.UpdateAgentRequest, limits: Limits) -> None:
+    with Problems() as problems:
+        problems.required("agent_id", request.agent_id)
+        problems.request_id(request.request_id)
+        problems.between("version", request.version, 1, 2**63 - 1)
+        if request.HasField("definition"):
+            check_definition(problems, "definition", request.definition, limits, may_keep_key=True)
+        else:
+            problems.wrong("definition", "is required")
 
 
 def archive_agent(request: service_pb2.ArchiveAgentRequest, _limits: Limits) -> None:

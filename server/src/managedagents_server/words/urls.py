@@ -1,0 +1,33 @@
+"""Base URLs: addresses below which paths are put."""
+
+from urllib.parse import urlsplit
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def is_base_url(text: str) -> bool:
+    """Without a query, and without a password, which could be read wherever the URL stands."""
+    if not text.isprintable() or " " in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    extra = parts.query or parts.fragment or parts.username is not None or parts.password is not None
+    return parts.scheme in _PORTS and bool(host_of(text)) and port != 0 and not extra
+
+
+def canonical(url: str) -> str:
+    """One spelling for one base URL. What differs in more than case, the usual port, or a dot or slash at the end, is
+    another."""
+    parts = urlsplit(url)
+    host = host_of(url)
+    host = f"[{host}]" if ":" in host else host
+    port = "" if parts.port is None or parts.port == _PORTS[parts.scheme] else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+
+def host_of(url: str) -> str:
+    """Lower case, without brackets, without the dot that a full domain name may end with."""
+    return (urlsplit(url).hostname or "").rstrip(".")
