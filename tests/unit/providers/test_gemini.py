@@ -23,6 +23,19 @@ async def test_it_is_asked_by_the_version_that_knows_all_of_it(made: Made) -> No
     assert wire.requests[0].path == f"/v1beta/models/{GEMINI.model}:streamGenerateContent?alt=sse"
 
 
+async def test_certificates_that_are_not_there_are_a_failure_of_the_turn(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/none/there.pem")
+    async with Wire(GEMINI) as wire:
+        failure = await failing(made(wire))
+        wire.rejected.clear()
+    assert failure.message.startswith("the client of gemini cannot be made: FileNotFoundError")
+    assert not failure.transient
+    assert not failure.content_rejected
+    assert wire.requests == []
+
+
 async def test_settings_are_sent_by_their_names(made: Made) -> None:
     settings = agent_pb2.ModelSettings(max_tokens=17, temperature=0.0, seed=3, stop_sequences=["END"])
     async with Wire(GEMINI) as wire:

@@ -21,7 +21,7 @@ base_url = "HTTP://10.0.0.1:8000/v1/"
 provider = "openai-compatible"
 
 [credentials.gateway]
-key_file = "gateway.key"
+key_file = "gateway.secret"
 base_url = "https://gateway.example.org"
 
 [[models]]
@@ -70,7 +70,7 @@ def refused(path: Path, text: str, keys: Mapping[str, str] | None = None) -> str
 
 def test_all_of_it(path: Path) -> None:
     write(path, FULL)
-    path.with_name("gateway.key").write_text(key("gateway") + "\n")
+    path.with_name("gateway.secret").write_text(key("gateway") + "\n")
     settings = operator(path, {"TEAM_A_KEY": key("team")}).now()
     team = Credential("team-a", key("team"), "http://10.0.0.1:8000/v1", names.OPENAI_COMPATIBLE)
     assert settings.credentials == {
@@ -177,8 +177,8 @@ class TestWhileTheServerRuns:
         assert told.now().credentials["a"].key == key("a", 2)
 
     def test_a_key_is_changed_in_its_own_file(self, path: Path) -> None:
-        write(path, '[credentials.a]\nkey_file = "a.key"')
-        own = write(path.with_name("a.key"), key("a", 1))
+        write(path, '[credentials.a]\nkey_file = "a.secret"')
+        own = write(path.with_name("a.secret"), key("a", 1))
         told = operator(path)
         write(own, key("a", 2))
         assert told.now().credentials["a"].key == key("a", 2)
@@ -190,7 +190,7 @@ class TestWhileTheServerRuns:
         assert set(told.now().credentials) == {"b"}
 
     def test_what_did_not_change_is_not_read_again(self, path: Path) -> None:
-        write(path, FULL.replace('key_file = "gateway.key"', f'key = "{key("gateway")}"'))
+        write(path, FULL.replace('key_file = "gateway.secret"', f'key = "{key("gateway")}"'))
         told = operator(path, {"TEAM_A_KEY": key("team")})
         assert told.now() is told.now()
 
@@ -218,7 +218,7 @@ class TestWhileTheServerRuns:
     def test_a_key_file_that_comes_late_is_found(self, path: Path) -> None:
         write(path, "")
         told = operator(path)
-        write(path, '[credentials.a]\nkey_file = "a.key"')
+        write(path, '[credentials.a]\nkey_file = "a.secret"')
         assert not told.now().credentials
-        write(path.with_name("a.key"), key("a"))
+        write(path.with_name("a.secret"), key("a"))
         assert told.now().credentials["a"].key == key("a")

@@ -102,6 +102,20 @@ class TestHistory:
             await turn(made(wire), [said("one"), answered(first, signing.name), said("two")])
         assert len(signing.signatures(wire.requests[1])) == 1
 
+    async def test_a_provider_that_moved_to_another_address_gets_back_what_it_said(
+        self, vendor: Vendor, made: Made
+    ) -> None:
+        first = answer(Think("hm"), Say("I look"), Call("lookup", '{"z":1}'))
+        bodies = []
+        for moves in (False, True):
+            async with Wire(vendor, first, answer()) as here, Wire(vendor, answer()) as there:
+                said_first = await turn(made(here), [said("one")])
+                talk: list[Item] = [said("one"), answered(said_first, vendor.name), results("r")]
+                await turn(made(there if moves else here), talk)
+                sent = (there if moves else here).requests[-1]
+            bodies.append((len(vendor.signatures(sent)), len(vendor.tool_results(sent)), len(vendor.messages(sent))))
+        assert bodies[0] == bodies[1]
+
     async def test_a_failed_tool_is_told_as_failed(self, vendor: Vendor, made: Made) -> None:
         async with Wire(vendor, answer(Call("lookup")), answer()) as wire:
             first = await turn(made(wire), [said("one")])

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpcore2
 
-
 _BESIDE = 0.001
 """Seconds: what the answer goes through next in the event loop, its way to the log, comes first."""
 

@@ -10,13 +10,16 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from managedagents_server.providers import names
+from managedagents_server.providers import names, statuses
 from managedagents_server.providers.base import Answer, Delta, Endpoint, Model, ModelRequest
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
 if TYPE_CHECKING:
+    import httpx2
+
     from managedagents_server.providers.http import Connections, Network
+    from managedagents_server.providers.vendor import Wire
 
 _MODULES = {
     names.OPENAI: "openai_responses",
@@ -51,7 +54,7 @@ class Vendors:
             adapter = _adapter(endpoint.provider)
             if self._connections is None:
                 self._connections = http.Connections(self._network)
-            wire: vendor.Wire = adapter.wire(endpoint, self._connections.client(endpoint))
+            wire = _wire(adapter, endpoint, self._connections.client(endpoint))
         return vendor.VendorModel(endpoint, wire, self._clock, self._limits)
 
     async def close(self) -> None:
@@ -59,6 +62,18 @@ class Vendors:
         async with self._one_at_a_time:
             if self._connections is not None:
                 await self._connections.aclose()
+
+
+def _wire(adapter: ModuleType, endpoint: Endpoint, http: "httpx2.AsyncClient") -> "Wire":
+    from managedagents_server.providers import failures
+
+    try:
+        wire: Wire = adapter.wire(endpoint, http)
+    except failures.RAISED as error:
+        # Say of certificates that the environment names and that are not there.
+        words = f"the client of {endpoint.provider} cannot be made: {type(error).__name__}: {error}"
+        raise statuses.REFUSED.failure(words.replace(endpoint.key, "[key]") if endpoint.key else words) from None
+    return wire
 
 
 def _adapter(provider: str) -> ModuleType:

@@ -93,6 +93,7 @@ async def _summarise(
     settings.CopyFrom(session.definition.model_settings)
     settings.ClearField("response_schema_json")
     settings.ClearField("stop_sequences")
+    settings.ClearField("thinking_effort")
     if 0 < window < _SMALL_WINDOW:
         settings.max_tokens = window // _SUMMARY_SHARE
     request = ModelRequest(
