@@ -37,6 +37,7 @@ _CALLS = {
     "delete": "DeleteSession",
     "get_agent": "GetAgent",
     "list_agents": "ListAgents",
+    "update_agent": "UpdateAgent",
     "archive_agent": "ArchiveAgent",
     "get_session": "GetSession",
     "list_sessions": "ListSessions",

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from conformance.lines import Json
 from conformance.runner import flags, run, stops_its_server
+from support.keys import KEYMARK
 from support.server import Server, running
 
 HERE = Path(__file__).parent
@@ -81,6 +82,11 @@ def test_what_is_expected_was_waited_for_and_is_the_same_in_every_run(path: Path
     assert not [
         line for line in lines if re.search(r"(agt|ses|log)_[0-9a-z]{20,}|use_[0-9]+_", line) and "refused" not in line
     ]
+
+
+@named([path for path in SCENARIOS if KEYMARK in path.read_text("utf-8")])
+def test_a_key_that_goes_in_never_comes_out(path: Path) -> None:
+    assert KEYMARK not in expected(path)
 
 
 def test_every_verb_that_the_schema_knows_is_used_by_a_scenario() -> None:

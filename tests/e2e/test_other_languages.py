@@ -2,13 +2,12 @@
 
 import asyncio
 import json
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
+from support import node
 from support.server import running
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -16,50 +15,23 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(__file__).parent / "node"
 INSTALLED = ROOT / ".cache/node"
-LOCK = "package-lock.json"
-
-# The machine's Node.js, or else the one that `make node` brings.
-PATH = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
-
-
-async def run(*command: str, cwd: Path) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        env={**os.environ, "PATH": PATH},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0, f"{' '.join(command)} failed:\n{out.decode()}"
-    return out.decode()
 
 
 @pytest.fixture
-async def node() -> str:
+async def program() -> str:
     """Node, with what the client needs installed beside a copy of it."""
-    program, npm = shutil.which("node", path=PATH), shutil.which("npm", path=PATH)
-    if program is None or npm is None:
-        pytest.fail("this test needs Node.js 18 or newer, with npm: run `make node`")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    done = INSTALLED / "installed.json"
-    locked = (SOURCE / LOCK).read_text()
-    if not done.exists() or done.read_text() != locked:
-        for name in ("package.json", LOCK, ".npmrc"):
-            shutil.copy(SOURCE / name, INSTALLED / name)
-        await run(npm, "ci", "--no-progress", cwd=INSTALLED)
-        done.write_text(locked)
+    found = await asyncio.to_thread(node.installed, SOURCE, INSTALLED)
     shutil.copy(SOURCE / "client.mjs", INSTALLED / "client.mjs")
-    return program
+    return found
 
 
 async def test_a_client_in_javascript_follows_and_answers_over_a_server_that_is_killed_twice(
-    node: str, tmp_path: Path
+    program: str, tmp_path: Path
 ) -> None:
     async with running(tmp_path / "log.db") as server:
         pipe = asyncio.subprocess.PIPE
         client = await asyncio.create_subprocess_exec(
-            *(node, "client.mjs", server.address, str(ROOT / "proto")), cwd=INSTALLED, stdin=pipe, stdout=pipe
+            *(program, "client.mjs", server.address, str(ROOT / "proto")), cwd=INSTALLED, stdin=pipe, stdout=pipe
         )
         assert client.stdin is not None
         assert client.stdout is not None
@@ -106,7 +78,8 @@ async def test_a_client_in_javascript_follows_and_answers_over_a_server_that_is_
     ]
 
 
-def test_its_lock_has_hashes_and_names_no_registry() -> None:
-    packages = json.loads((SOURCE / LOCK).read_text())["packages"]
+@pytest.mark.parametrize("source", [SOURCE, ROOT / "tests/mocks"], ids=["client", "mocks"])
+def test_a_lock_has_hashes_and_names_no_registry(source: Path) -> None:
+    packages = json.loads((source / "package-lock.json").read_text())["packages"]
     assert all("integrity" in package for name, package in packages.items() if name)
     assert not any("resolved" in package for package in packages.values())

@@ -40,6 +40,16 @@ async def test_a_part_of_a_definition(stub: Stub, part: dict[str, Any], field: s
     assert refusal.metadata == {"field": f"definition.{field}"}
 
 
+async def test_a_part_of_a_new_version(stub: Stub) -> None:
+    agent = await stub.Create(pb.CreateRequest(definition=scripted({"text": "ok"})))
+    definition = {"name": "test", "model": MODEL, "tools": [{"bash": {}}]}
+    update = call(stub, "UpdateAgent", {"agent_id": agent.agent_id, "version": "1", "definition": definition})
+    refusal = await refused(update)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
+    assert refusal.metadata == {"field": "definition.tools[0].bash"}
+    assert (await stub.GetAgent(pb.GetAgentRequest(agent_id=agent.agent_id))).agent.version == 1
+
+
 @pytest.mark.parametrize("kind", EVENTS)
 async def test_a_user_event(stub: Stub, session_id: str, kind: str) -> None:
     refusal = await refused(call(stub, "SendEvent", {"session_id": session_id, "event": {kind: EVENTS[kind]}}))
@@ -52,6 +62,11 @@ async def test_a_user_event(stub: Stub, session_id: str, kind: str) -> None:
     ("part", "field"),
     [
         ({"environment": {}}, "environment"),
+        ({"overrides": {"tools": {"tools": [{"bash": {}}]}}}, "overrides.tools.tools[0].bash"),
+        (
+            {"overrides": {"model": {"scripted": {**MODEL["scripted"], "grader": [{"met": True}]}}}},
+            "overrides.model.scripted.grader",
+        ),
         *(({"initial_events": [{kind: body}]}, f"initial_events[0].{kind}") for kind, body in EVENTS.items()),
     ],
 )

@@ -46,8 +46,8 @@ class Verdict:
 
     findings: tuple[str, ...]
     """The names of what it did wrong, errors and warnings alike. Empty: nothing."""
-    passed: bool
-    """There are no errors among them."""
+    errors: tuple[str, ...]
+    """Those that are more than warnings."""
     attempts: int
     """Requests that came in, and were answered or left by now."""
     faults: int
@@ -70,7 +70,8 @@ class LLMock:
         told = await self._get("/_llmock/verdict")
         report = (await self._http.get(f"{self.url}/_llmock/verdict", params={"format": "text"})).text
         findings = tuple(finding["code"] for finding in told["findings"])
-        return Verdict(findings, told["passed"], told["attempts"], told["faults_injected"], report)
+        errors = tuple(finding["code"] for finding in told["findings"] if finding["severity"] == "error")
+        return Verdict(findings, errors, told["attempts"], told["faults_injected"], report)
 
     async def requests(self) -> list[dict[str, Any]]:
         """All that came in, oldest first, with what became of them."""

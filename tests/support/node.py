@@ -25,12 +25,14 @@ def installed(source: Path, folder: Path) -> str:
             shutil.copy(source / name, folder / name)
         _run(npm, "ci", "--no-progress", cwd=folder)
         done.write_text(locked)
-    return node
+    # What is found may be a wrapper, and killing that would leave node itself alive.
+    return _run(node, "--print", "process.execPath", cwd=folder).splitlines()[-1]
 
 
-def _run(*command: str, cwd: Path) -> None:
+def _run(*command: str, cwd: Path) -> str:
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, "PATH": _PATH}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}")
+    return done.stdout

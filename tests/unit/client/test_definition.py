@@ -45,7 +45,7 @@ def test_the_example_of_a_tool_is_a_definition() -> None:
 
 def test_the_example_of_a_long_conversation_is_a_definition() -> None:
     definition = load_definition(EXAMPLES / "researcher.yaml")
-    assert definition.model.name == "claude-sonnet-4-5"
+    assert definition.model.name == "claude-haiku-4-5"
     assert definition.model_settings.thinking_effort == agent_pb2.THINKING_EFFORT_MEDIUM
     assert definition.compaction.threshold == 0.7
     assert definition.token_budget == 2_000_000

@@ -39,6 +39,10 @@ def fields(values: Any) -> list[str]:
             {"model": {"provider_model": {"provider": "openai-compatible", "model": "m"}}},
             ["model.provider_model.base_url"],
         ),
+        (
+            {"model": {"provider_model": {"provider": "openai-compatible", "model": "m", "credential": "team-a"}}},
+            [],
+        ),
         ({"tools": [{"bash": {}}, {}, {"custom": {}}]}, ["tools[1]", "tools[2].custom.name"]),
         ({"tools": [{"custom": {"name": "a", "input_schema_json": "{"}}]}, ["tools[0].custom.input_schema_json"]),
         ({"tools": [{"custom": {"name": "a", "input_schema": []}}]}, ["tools[0].custom.input_schema_json"]),

@@ -148,3 +148,18 @@ async def test_what_on_event_raises_reaches_the_caller() -> None:
     async with serving(session([MESSAGE])) as address, Client.connect(address) as client:
         with pytest.raises(LookupError, match="mine"):
             await client.run("ses_1", "go", on_event=on_event)
+
+
+@pytest.mark.parametrize(
+    ("next_", "is_told"),
+    [(status_event_pb2.ERROR_NEXT_TURN_ENDS, True), (status_event_pb2.ERROR_NEXT_TURN_GOES_ON, False)],
+)
+async def test_an_error_that_the_turn_goes_on_from_is_not_the_runs(
+    next_: status_event_pb2.ErrorNext.ValueType, is_told: bool
+) -> None:
+    error = Event(turn=1, error=status_event_pb2.ErrorEvent(next=next_))
+    events = [MESSAGE, error, idle(1, end_turn=status_event_pb2.EndTurn())]
+    async with serving(session(events)) as address, Client.connect(address) as client:
+        result = await client.run("ses_1", "go")
+    assert (result.error is not None) == is_told
+    assert any(event.HasField("error") for event in result.events)

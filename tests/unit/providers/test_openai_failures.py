@@ -1,6 +1,10 @@
 """What a model behind chat completions promises when it fails, over the real wire format."""
 
+import base64
+import html
+import json
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -138,6 +142,27 @@ class TestRefused:
         wire.replies = [Reply((Cut(),))]
         failure = await failing(model)
         assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_CONNECTION, True)
+
+    @pytest.mark.parametrize(
+        "echo",
+        [
+            lambda key: {"detail": [{"loc": ["header", key]}]},
+            lambda key: {"error": {"message": f"bad header {key}"}},
+            lambda key: {"seen": json.dumps({"key": key})},
+            lambda key: {"url": f"/v1?key={quote(key, safe='')}"},
+            lambda key: {"html": f"<p>{html.escape(key)}</p>"},
+            lambda key: {"authorization": base64.b64encode(key.encode()).decode()},
+        ],
+    )
+    async def test_a_key_that_a_provider_echoes_is_taken_out_in_every_form(
+        self, echo: Callable[[str], object], wire: OpenAIWire, compatible: Callable[..., Model]
+    ) -> None:
+        key = 'KEYMARK<"x"\\&/\''
+        body = json.dumps(echo(key)).encode()
+        wire.replies = [Reply((body,), 422, {"content-type": "application/json"})]
+        message = (await failing(compatible(key=key))).message
+        assert "[key]" in message
+        assert not any(form in message for form in ("KEYMARK", base64.b64encode(b"KEYMARK").decode()[:8]))
 
     async def test_the_key_is_never_in_a_message(self, wire: OpenAIWire, compatible: Callable[..., Model]) -> None:
         wire.replies = [refuse(401, "no such key: sk-secret-17")]

@@ -55,7 +55,9 @@ def _missing(message: Message, path: str) -> Iterator[FieldViolation]:
 
 
 def _lacks_address(model: agent_pb2.ProviderModel) -> bool:
-    return model.provider == agent_pb2.PROVIDER_OPENAI_COMPATIBLE and not model.base_url
+    # A credential may have an address of its own.
+    has_address = bool(model.base_url) or model.HasField("credential")
+    return model.provider == agent_pb2.PROVIDER_OPENAI_COMPATIBLE and not has_address
 
 
 def _is_object(text: str) -> bool:

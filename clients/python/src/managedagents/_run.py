@@ -52,7 +52,7 @@ class RunResult:
     usage: model_pb2.Usage = field(default_factory=model_pb2.Usage)
     """What the turn cost. Zero where it did not end with status.idle."""
     error: status_event_pb2.ErrorEvent | None = None
-    """The last error of the turn. None: there was none."""
+    """The last error of the turn that it did not go on from. None: there was none."""
     waits_for: tuple[str, ...] = ()
     """With requires_action, the ids of the tool uses that the turn waits for."""
 
@@ -164,7 +164,7 @@ class Run:
             if words:
                 self._result.text = self._result.text + words if same else words
                 self._said_in = event.response_id
-        elif event.HasField("error"):
+        elif event.HasField("error") and event.error.next != status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
             self._result.error = event.error
         if self._on_event is not None:
             told = self._on_event(event)

@@ -19,6 +19,10 @@ _GIVEN_UP = frozenset({"FINISH_REASON_UNSPECIFIED", "OTHER"})
 """Gemini's words for an end that it cannot explain, which the library takes for a plain one."""
 
 
+_INCOMPLETE = "incomplete"
+"""Said by servers that imitate OpenAI's Responses and leave out why."""
+
+
 class Deltas:
     """Numbers the parts as they will stand in the Answer: the library counts empty ones, too."""
 
@@ -101,6 +105,8 @@ def _stop_reason(response: library.ModelResponse) -> model_pb2.ModelStopReason.V
     reason = details.get("finish_reason")
     if response.finish_reason == "error" or response.state != "complete" or reason in _GIVEN_UP:
         raise statuses.BROKEN_STREAM.failure("the provider gave up on the answer")
+    if reason == _INCOMPLETE:
+        return model_pb2.MODEL_STOP_REASON_MAX_TOKENS
     if not reason:
         raise statuses.BROKEN_STREAM.failure("the answer ended without a reason")
     if response.tool_calls:

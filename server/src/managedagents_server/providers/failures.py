@@ -1,5 +1,10 @@
 """What the provider library raises, as a ModelFailure. Imports the library: only for modules that do, too."""
 
+import base64
+import html
+import json
+from urllib.parse import quote
+
 import httpx2
 from pydantic_ai import exceptions as library
 
@@ -125,10 +130,19 @@ def _words(error: Exception, secret: str) -> str:
         case library.AgentRunError(message=message):
             words = message
         case _:
-            words = f"{type(error).__name__}: {error}"
+            words = f"{type(error).__name__}: {error}" if str(error) else f"it cannot be read ({type(error).__name__})"
     if secret:
-        words = words.replace(secret, "[key]")
+        for form in sorted(_forms(secret), key=len, reverse=True):
+            words = words.replace(form, "[key]")
     return words[:_LONGEST]
+
+
+def _forms(secret: str) -> set[str]:
+    """The key as a provider may echo it: in a text, in JSON, in a URL, in HTML, in base64, or as Python renders one of
+    them."""
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    plain = {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), html.escape(secret), encoded}
+    return plain | {repr(form)[1:-1] for form in plain}
 
 
 def _body_words(body: object) -> str:

@@ -97,9 +97,6 @@ def _running(state: State, event: Event) -> None:
         state.queue.remove(event.turn)
         state.rounds = 0
         state.failures = 0
-        state.must_compact = False
-        state.too_long = 0
-        state.compaction_failed = False
         state.turn_spent = Spent()
     state.state = session_pb2.SESSION_STATUS_RUNNING
     state.retry_time = 0
@@ -116,6 +113,9 @@ def _idle(state: State, event: Event) -> None:
     state.turn = 0
     state.uses.clear()
     state.failures = 0
+    state.must_compact = False
+    state.too_long = 0
+    state.compaction_failed = False
     state.retry_time = 0
 
 

@@ -217,7 +217,7 @@ class AgentDefinition(_message.Message):
     """Where built-in tools run. UNSPECIFIED: at the server."""
     token_budget: _builtins.int
     """Tokens (input and output together, of all model requests) that a session may use, at least 1. Once it is reached the
-    model is not asked again: the turn in hand, and every later one, ends with token_budget. Absent: no bound.
+    model is not asked again: a turn that needs it, and every later one, ends with token_budget. Absent: no bound.
     """
     @_builtins.property
     def model(self) -> Global___Model:
@@ -344,8 +344,8 @@ class ProviderModel(_message.Message):
     """The model's name as that provider knows it. Required."""
     base_url: _builtins.str
     """The http or https address of the interface, for example https://models.example.com/v1. Required for
-    PROVIDER_OPENAI_COMPATIBLE without a credential. Empty: the credential's own, else the provider's public one. Private and loopback
-    addresses only where the operator allows them, else PROVIDER_UNUSABLE.
+    PROVIDER_OPENAI_COMPATIBLE without a credential. Empty: the credential's own, else the provider's public one. Private
+    and loopback addresses only where the operator allows them, else PROVIDER_UNUSABLE.
     """
     credential: _builtins.str
     """The name of a credential that the operator configured. It goes to its own address alone; a `base_url` that is
@@ -392,18 +392,18 @@ class ModelSettings(_message.Message):
     RESPONSE_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     max_tokens: _builtins.int
-    """The most tokens that one answer may have, at least 1. Absent: the provider's default."""
+    """The most tokens that one answer may have, at least 1 (OpenAI: 16). Absent: the provider's default."""
     temperature: _builtins.float
-    """Sampling temperature, 0 to 2. Absent: the provider's default."""
+    """Sampling temperature, 0 to 2 (Anthropic: 1). Absent: the provider's default."""
     thinking_effort: Global___ThinkingEffort.ValueType
     """How much the model thinks before it answers. UNSPECIFIED: the provider's default."""
     response_schema_json: _builtins.str
     """A JSON Schema (2020-12), as text, that the final answer follows. Empty: free text."""
     seed: _builtins.int
-    """Makes sampling repeatable where the provider can. Absent: not asked for."""
+    """Makes sampling repeatable; OpenAI and Anthropic know none. Absent: not asked for."""
     @_builtins.property
     def stop_sequences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Texts that end the answer, at most 16."""
+        """Texts that end the answer, at most 16 (Gemini: 5; OpenAI knows none)."""
 
     def __init__(
         self,
@@ -807,8 +807,8 @@ Global___PermissionPolicy: _TypeAlias = PermissionPolicy  # noqa: Y015
 
 @_typing.final
 class CompactionPolicy(_message.Message):
-    """When older turns are folded into a summary, which the model makes: agent.context_compacted. Independent of it, an answer
-    that says that the conversation is too long folds once and the turn goes on.
+    """When older turns are folded into a summary, which the model makes: agent.context_compacted. Below the threshold, too, an
+    answer that says that the conversation is too long folds once, and the turn goes on.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -31,7 +31,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 3
     """UNIMPLEMENTED. A part that this server does not have yet; metadata `field` names it. Leave it out. Not retriable."""
     ERROR_REASON_AGENT_NOT_FOUND: _ErrorReason.ValueType  # 4
-    """NOT_FOUND. No such agent, or another tenant's. Not retriable."""
+    """NOT_FOUND. No such agent, no such version of it, or another tenant's. Not retriable."""
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 5
     """NOT_FOUND. No such session, a deleted one, or another tenant's. Not retriable."""
     ERROR_REASON_TOOL_USE_NOT_FOUND: _ErrorReason.ValueType  # 6
@@ -45,9 +45,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DeleteSession work. Not retriable.
     """
     ERROR_REASON_AGENT_ARCHIVED: _ErrorReason.ValueType  # 9
-    """FAILED_PRECONDITION. The agent is archived and takes no new sessions. Not retriable."""
+    """FAILED_PRECONDITION. The agent is archived and takes no new sessions and no new versions. Not retriable."""
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 10
-    """ABORTED. The agent was changed since the version that the update names; read it and decide again."""
+    """ABORTED. The agent was changed since the version that the update names; metadata `version` gives the newest. Read it
+    and decide again. Not retriable as it is.
+    """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 11
     """ALREADY_EXISTS. The request id was used with another request. Make a new id. Not retriable."""
     ERROR_REASON_FROM_SEQ_BEYOND_HEAD: _ErrorReason.ValueType  # 12
@@ -96,7 +98,7 @@ ERROR_REASON_MALFORMED_REQUEST: ErrorReason.ValueType  # 2
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 3
 """UNIMPLEMENTED. A part that this server does not have yet; metadata `field` names it. Leave it out. Not retriable."""
 ERROR_REASON_AGENT_NOT_FOUND: ErrorReason.ValueType  # 4
-"""NOT_FOUND. No such agent, or another tenant's. Not retriable."""
+"""NOT_FOUND. No such agent, no such version of it, or another tenant's. Not retriable."""
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 5
 """NOT_FOUND. No such session, a deleted one, or another tenant's. Not retriable."""
 ERROR_REASON_TOOL_USE_NOT_FOUND: ErrorReason.ValueType  # 6
@@ -110,9 +112,11 @@ ERROR_REASON_SESSION_TERMINAL: ErrorReason.ValueType  # 8
 DeleteSession work. Not retriable.
 """
 ERROR_REASON_AGENT_ARCHIVED: ErrorReason.ValueType  # 9
-"""FAILED_PRECONDITION. The agent is archived and takes no new sessions. Not retriable."""
+"""FAILED_PRECONDITION. The agent is archived and takes no new sessions and no new versions. Not retriable."""
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 10
-"""ABORTED. The agent was changed since the version that the update names; read it and decide again."""
+"""ABORTED. The agent was changed since the version that the update names; metadata `version` gives the newest. Read it
+and decide again. Not retriable as it is.
+"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 11
 """ALREADY_EXISTS. The request id was used with another request. Make a new id. Not retriable."""
 ERROR_REASON_FROM_SEQ_BEYOND_HEAD: ErrorReason.ValueType  # 12

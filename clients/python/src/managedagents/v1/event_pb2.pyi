@@ -25,6 +25,7 @@ class SessionEvent(_message.Message):
     """One event of a session's log. The log alone is the whole conversation.
 
     The conversation that a model gets is the log grouped by turn, in the order in which the turns began, by seq within.
+    Turns that agent.context_compacted covers are given as their summary; a turn with `turn_excluded` is left out.
     A reader that finds no payload it knows skips the event and still advances to its seq.
     """
 

@@ -25,9 +25,9 @@ class ScriptedModel(_message.Message):
     """A model that answers from a list. It is a provider like any other: nothing else in the path is replaced, so a run is
     exact, offline and free.
 
-    It answers by position: the number of model requests that the session's log shows as finished (answers, and failures
-    that were logged) says which response is next, so a restart cannot confuse it. A request that was cut off by an
-    interrupt or a crash left nothing in the log and gets the same response again.
+    It answers by position: the number of model requests that the session's log shows as finished (answers, summaries of
+    older turns among them, and failures that were logged) says which response is next, so a restart cannot confuse it. A
+    request that was cut off by an interrupt or a crash left nothing in the log and gets the same response again.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -152,7 +152,8 @@ class ScriptedError(_message.Message):
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
     TIMES_FIELD_NUMBER: _builtins.int
     code: _builtins.int
-    """An HTTP status: 408, 409, 425, 429 and 5xx are transient and retried; other 4xx are permanent. 0: the stream breaks
+    """An HTTP status: 408, 409, 425, 429 and 5xx are transient and retried; other 4xx are permanent
+    (400 rejects the content, 401 the key; 413 says that the conversation is too long). 0: the stream breaks
     off in the middle, which is transient.
     """
     times: _builtins.int

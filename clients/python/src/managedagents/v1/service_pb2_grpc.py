@@ -161,7 +161,7 @@ class ManagedAgentRuntimeServicer:
     def StartSession(self, request, context):
         """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
         them. Reasons: AGENT_NOT_FOUND (also: no such version), AGENT_ARCHIVED, NOT_IMPLEMENTED, and for overrides those of
-        Create.
+        Create; a setting of the agent that the overriding model cannot do is told of `overrides.model`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,7 +233,7 @@ class ManagedAgentRuntimeServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetAgent(self, request, context):
-        """Gives one agent. Reasons: AGENT_NOT_FOUND.
+        """Gives one agent. Reasons: AGENT_NOT_FOUND (also: no such version).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class ManagedAgentRuntimeStub:
     StartSession: _aio.UnaryUnaryMultiCallable[_service_pb2.StartSessionRequest, _service_pb2.StartSessionResponse]
     """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
     them. Reasons: AGENT_NOT_FOUND (also: no such version), AGENT_ARCHIVED, NOT_IMPLEMENTED, and for overrides those of
-    Create.
+    Create; a setting of the agent that the overriding model cannot do is told of `overrides.model`.
     """
     SendEvent: _aio.UnaryUnaryMultiCallable[_service_pb2.SendEventRequest, _service_pb2.SendEventResponse]
     """Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
@@ -69,7 +69,7 @@ class ManagedAgentRuntimeStub:
     `deleted`; the data is purged behind it.
     """
     GetAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.GetAgentRequest, _service_pb2.GetAgentResponse]
-    """Gives one agent. Reasons: AGENT_NOT_FOUND."""
+    """Gives one agent. Reasons: AGENT_NOT_FOUND (also: no such version)."""
     ListAgents: _aio.UnaryUnaryMultiCallable[_service_pb2.ListAgentsRequest, _service_pb2.ListAgentsResponse]
     """Lists agents, newest first. Reasons: INVALID_PAGE_TOKEN."""
     UpdateAgent: _aio.UnaryUnaryMultiCallable[_service_pb2.UpdateAgentRequest, _service_pb2.UpdateAgentResponse]
@@ -121,7 +121,7 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.StartSessionResponse]:
         """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
         them. Reasons: AGENT_NOT_FOUND (also: no such version), AGENT_ARCHIVED, NOT_IMPLEMENTED, and for overrides those of
-        Create.
+        Create; a setting of the agent that the overriding model cannot do is told of `overrides.model`.
         """
 
     @_abc_1.abstractmethod
@@ -208,7 +208,7 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.GetAgentRequest,
         context: _aio.ServicerContext[_service_pb2.GetAgentRequest, _abc.Awaitable[_service_pb2.GetAgentResponse]],
     ) -> _abc.Awaitable[_service_pb2.GetAgentResponse]:
-        """Gives one agent. Reasons: AGENT_NOT_FOUND."""
+        """Gives one agent. Reasons: AGENT_NOT_FOUND (also: no such version)."""
 
     @_abc_1.abstractmethod
     def ListAgents(

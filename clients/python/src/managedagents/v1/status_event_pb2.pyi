@@ -631,7 +631,9 @@ class ErrorEvent(_message.Message):
     next: Global___ErrorNext.ValueType
     """What happens next."""
     turn_excluded: _builtins.bool
-    """The provider rejected the turn's content: the turn stays in the log but out of later requests."""
+    """The provider rejected the turn's content, or it is too long and could not be made shorter: the turn stays in the log
+    but out of later requests.
+    """
     def __init__(
         self,
         *,
