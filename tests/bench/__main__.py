@@ -14,6 +14,7 @@ from bench.followers import followers
 from bench.interrupts import interrupts
 from bench.latency import calls, latency
 from bench.measure import Bench
+from bench.providers import providers
 from bench.replay import replay
 from bench.report import Row
 from bench.rest import rest
@@ -24,7 +25,7 @@ _CACHE = Path(__file__).parents[2] / ".cache"
 
 FAMILIES: dict[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     family.__name__: family
-    for family in (replay, turns, latency, appends, interrupts, rest, followers, deletion, calls)
+    for family in (replay, turns, latency, appends, interrupts, rest, followers, deletion, calls, providers)
 }
 
 

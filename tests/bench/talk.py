@@ -49,6 +49,9 @@ class Talk:
             reply = await self._stream.read()
             self._events = list(reply.batch.events)
 
+    def leave(self) -> None:
+        self._stream.cancel()
+
     async def turn(self) -> float:
         """Seconds from a message to the end of its turn."""
         begin = time.perf_counter()

@@ -1,6 +1,7 @@
 """The server's own keys: made once, kept from others, and changed without losing what they encrypted."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from managedagents_server.session.keyring import Keyring, KeyringFault
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "log.db.key"
+    return tmp_path / "log.db.secret"
 
 
 def new_key() -> str:
@@ -49,6 +50,23 @@ def test_a_file_that_came_meanwhile_is_used_and_not_replaced(path: Path) -> None
     keyring.fill()
     assert path.read_text() == before
     assert Keyring.read(before, path).decrypt(keyring.encrypt(b"plain")) == b"plain"
+
+
+def test_servers_that_make_the_same_file_at_once_get_the_same_key(path: Path) -> None:
+    keyrings = [Keyring.read("", path) for _ in range(8)]
+    with ThreadPoolExecutor(len(keyrings)) as pool:
+        list(pool.map(Keyring.fill, keyrings))
+    ciphertext = keyrings[0].encrypt(b"plain")
+    assert [keyring.decrypt(ciphertext) for keyring in keyrings] == [b"plain"] * 8
+    assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_a_link_that_leads_nowhere_is_told(path: Path) -> None:
+    path.symlink_to(path.parent / "nowhere" / "key")
+    keyring = Keyring.read("", path)
+    with pytest.raises(KeyringFault, match="is a link that leads nowhere"):
+        keyring.fill()
+    assert keyring.empty
 
 
 def test_what_a_death_left_half_made_is_no_hindrance(path: Path) -> None:

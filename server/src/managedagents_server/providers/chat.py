@@ -3,7 +3,6 @@
 from typing import Literal
 
 import httpx2
-import openai
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
@@ -13,9 +12,8 @@ from managedagents.v1 import agent_pb2
 from managedagents_server.providers import attachments
 from managedagents_server.providers.base import Endpoint
 from managedagents_server.providers.names import OPENAI_COMPATIBLE
-from managedagents_server.providers.vendor import NO_KEY, Wire, merged, sampling
-
-HEADERS = frozenset({"authorization"})
+from managedagents_server.providers.openai_client import HEADERS, client
+from managedagents_server.providers.vendor import Wire, merged, sampling
 
 TAKES = attachments.Takes(images=None, files=frozenset({"application/pdf", "audio/mpeg", "audio/wav"}))
 
@@ -39,18 +37,6 @@ def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:
         OPENAI_COMPATIBLE, openai_client=client(endpoint.base_url, endpoint.key, http), profile=_PROFILE
     )
     return Wire(OpenAIChatModel(endpoint.model, provider=provider), settings, TAKES, HEADERS)
-
-
-def client(base_url: str, key: str, http: httpx2.AsyncClient) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(
-        api_key=key or NO_KEY,
-        # Said once more: a header of this name in OPENAI_CUSTOM_HEADERS would win over the key.
-        default_headers={"Authorization": f"Bearer {key or NO_KEY}"},
-        base_url=base_url,
-        http_client=http,
-        timeout=http.timeout,
-        max_retries=0,
-    )
 
 
 def settings(asked: agent_pb2.ModelSettings) -> ModelSettings:

@@ -66,8 +66,8 @@ def _response(answered: Answered, endpoint: Endpoint) -> library.ModelResponse:
             restored = []
         for response in restored:
             if isinstance(response, library.ModelResponse) and _is_of(response, endpoint.model):
-                # Whose it is was decided just now. The library would decide it anew by the address, and take the ids out
-                # of an answer whose provider has moved to another one.
+                # Whose it is was decided just now. The library would decide it anew by the address, and take the ids
+                # out of an answer whose provider has moved to another one.
                 taken = dataclasses.replace(
                     response, parts=_taken_back(response.parts, endpoint.provider), provider_url=None
                 )

@@ -9,6 +9,7 @@ from pydantic_ai.providers.ollama import OllamaProvider
 from managedagents_server.providers import chat
 from managedagents_server.providers.attachments import Takes
 from managedagents_server.providers.base import Endpoint
+from managedagents_server.providers.openai_client import HEADERS, client
 from managedagents_server.providers.vendor import Wire
 
 _TAKES = Takes(images=None, files=frozenset())
@@ -22,6 +23,6 @@ _PROFILE = OpenAIModelProfile(
 
 
 def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:
-    provider = OllamaProvider(openai_client=chat.client(endpoint.base_url, endpoint.key, http))
+    provider = OllamaProvider(openai_client=client(endpoint.base_url, endpoint.key, http))
     profile = merge_profile(provider.model_profile(endpoint.model), _PROFILE)
-    return Wire(OllamaModel(endpoint.model, provider=provider, profile=profile), chat.settings, _TAKES, chat.HEADERS)
+    return Wire(OllamaModel(endpoint.model, provider=provider, profile=profile), chat.settings, _TAKES, HEADERS)

@@ -11,9 +11,10 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
 from managedagents.v1 import agent_pb2
-from managedagents_server.providers import chat, names, statuses
+from managedagents_server.providers import names, statuses
 from managedagents_server.providers.attachments import Takes
 from managedagents_server.providers.base import Endpoint
+from managedagents_server.providers.openai_client import HEADERS, client
 from managedagents_server.providers.places import PUBLIC
 from managedagents_server.providers.vendor import Wire, merged, sampling, thinking
 
@@ -41,7 +42,7 @@ _THINKS = OpenAIModelProfile(
 
 
 def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:
-    provider = OpenAIProvider(openai_client=chat.client(endpoint.base_url or PUBLIC[names.OPENAI], endpoint.key, http))
+    provider = OpenAIProvider(openai_client=client(endpoint.base_url or PUBLIC[names.OPENAI], endpoint.key, http))
     known = merge_profile(provider.model_profile(endpoint.model), _PROFILE)
     is_new = _THINKING.match(endpoint.model) is not None and not known.get("supports_thinking", False)
     profile = merge_profile(known, _THINKS) if is_new else known
@@ -50,7 +51,7 @@ def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:
     def settings(asked: agent_pb2.ModelSettings) -> ModelSettings:
         return _settings(asked, endpoint.speed, model.profile)
 
-    return Wire(model, settings, _TAKES, chat.HEADERS)
+    return Wire(model, settings, _TAKES, HEADERS)
 
 
 def _settings(
