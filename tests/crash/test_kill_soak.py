@@ -1,4 +1,4 @@
-"""The server is killed again and again, at any moment, under many busy sessions.
+"""The server is killed again and again, at any moment, under many busy sessions, while their agents get new versions.
 
 MANAGEDAGENTS_KILLS says how often (40 where nothing is said), MANAGEDAGENTS_SEED another run of the dice.
 """
@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import sys
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +16,18 @@ from typing import Any
 
 import pytest
 
+from managedagents.v1 import agent_pb2
 from managedagents.v1 import service_pb2 as pb
 from managedagents_server.session.frames import from_frame
 from support.calls import Event, answer, message, scripted
-from support.judge import Judge
+from support.judge import Judge, figures
 from support.server import Server, running
 from support.stored import check_conversation, stored
 from support.stubborn import Stubborn, stubborn, unless_refused
 
 KILLS = int(os.environ.get("MANAGEDAGENTS_KILLS", "40"))
 SEED = int(os.environ.get("MANAGEDAGENTS_SEED", "1"))
-SESSIONS = 32
+SESSIONS = 33
 FLAGS = ("--limit", "deadline_grace=0", "--limit", "retry_first=0.02")
 
 CYCLE: list[dict[str, Any]] = [
@@ -37,8 +39,18 @@ CYCLE: list[dict[str, Any]] = [
     {"text": "half an ans", "error": {"code": 0, "times": 2}},
     {"error": {"code": 400}},
     {"text": "done", "usage": {"input_tokens": "3", "output_tokens": "1", "requests": "1"}},
+    {"error": {"code": 413}},
+    {"text": "what was said", "delay": "0.05s"},
+    {"text": "no", "stop_reason": "MODEL_STOP_REASON_REFUSAL"},
+    {"text": "much", "usage": {"input_tokens": "250", "model_time": "0.1s"}},
 ]
-AGENT = scripted(*CYCLE * 60, tools=["ask"], custom_tool_timeout="0.2s")
+COMMON: dict[str, Any] = {"tools": ["ask"], "custom_tool_timeout": "0.2s"}
+AGENTS = [
+    scripted(*CYCLE * 60, **COMMON),
+    scripted(*CYCLE * 60, **COMMON, compaction={"window_tokens": 256}),
+    scripted(*CYCLE * 60, **COMMON, compaction={"window_tokens": 256, "threshold": 0.01}, token_budget=600),
+]
+NEXT_VERSION = scripted({"text": "no session is pinned to it"})
 
 
 @dataclass(slots=True)
@@ -46,13 +58,17 @@ class Busy:
     """One session with its writer, the client that answers, and what a second follower sees."""
 
     session_id: str
+    token_budget: int | None
     rng: random.Random
     writer: Stubborn
     answerer: Stubborn
     seen: list[Event] = field(default_factory=list)
-    on_disk: Judge = field(default_factory=Judge)
+    on_disk: Judge = field(init=False)
     kept: list[bytes] = field(default_factory=list)
     sent: int = 0
+
+    def __post_init__(self) -> None:
+        self.on_disk = Judge(token_budget=self.token_budget)
 
     async def talk(self, stop: asyncio.Event) -> None:
         stub = self.writer.stub
@@ -89,7 +105,7 @@ class Busy:
     async def finish(self) -> None:
         """Everything that was sent is dealt with; then it is archived, which ends its streams."""
         head = await self.writer.send(self.session_id, message("the last"))
-        judge = Judge()
+        judge = Judge(token_budget=self.token_budget)
         events = self.writer.follow(self.session_id)
         while judge.head < head or not judge.at_rest:
             judge.read([await anext(events)])
@@ -138,6 +154,44 @@ def _ends(event: Event) -> bool:
     return event.HasField("status_idle") and not event.status_idle.stop_reason.HasField("requires_action")
 
 
+@dataclass(slots=True)
+class Employer:
+    """An agent with its sessions: half of them with a model of their own, which is the agent's."""
+
+    definition: agent_pb2.AgentDefinition
+    agent_id: str
+    client: Stubborn
+    sessions: list[Busy] = field(default_factory=list)
+    version: int = 1
+
+    async def begin(self, count: int, rng: random.Random, answerer: Stubborn) -> None:
+        for number in range(count):
+            request = pb.StartSessionRequest(agent_id=self.agent_id, version=1)
+            if number % 2:
+                request.overrides.model.CopyFrom(self.definition.model)
+            session = await self.client.call(self.client.stub.StartSession, request)
+            budget = self.definition.token_budget if self.definition.HasField("token_budget") else None
+            dice = random.Random(rng.random())
+            self.sessions.append(Busy(session.session_id, budget, dice, self.client, answerer))
+
+    async def replace(self, stop: asyncio.Event, rng: random.Random) -> None:
+        """Until it is archived at the end, with its sessions at work."""
+        stub = self.client.stub
+        while not stop.is_set():
+            request = pb.UpdateAgentRequest(agent_id=self.agent_id, version=self.version, definition=NEXT_VERSION)
+            updated = await self.client.call(stub.UpdateAgent, request)
+            assert updated.version == self.version + 1
+            self.version = updated.version
+            await asyncio.sleep(rng.uniform(0, 0.5))
+        await self.client.call(stub.ArchiveAgent, pb.ArchiveAgentRequest(agent_id=self.agent_id))
+
+    async def add_up(self) -> None:
+        request = pb.GetAgentRequest(agent_id=self.agent_id)
+        shown = (await self.client.ask(self.client.stub.GetAgent, request)).agent
+        assert shown.version == self.version
+        assert figures(shown.usage) == sum((session.on_disk.spent for session in self.sessions), Counter())
+
+
 async def kill_again_and_again(server: Server, sessions: list[Busy], rng: random.Random) -> None:
     for _ in range(KILLS):
         await asyncio.sleep(rng.uniform(0, 0.5))
@@ -160,10 +214,12 @@ async def test_kills_at_any_moment_lose_nothing_and_repeat_nothing(
         stubborn(server, "answerer") as answerer,
         stubborn(server, "watcher") as watcher,
     ):
-        agent = await writer.call(writer.stub.Create, pb.CreateRequest(definition=AGENT))
-        begin = pb.StartSessionRequest(agent_id=agent.agent_id)
-        ids = [(await writer.call(writer.stub.StartSession, begin)).session_id for _ in range(SESSIONS)]
-        sessions = [Busy(id_, random.Random(rng.random()), writer, answerer) for id_ in ids]
+        employers = []
+        for definition in AGENTS:
+            agent = await writer.call(writer.stub.Create, pb.CreateRequest(definition=definition))
+            employers.append(Employer(definition, agent.agent_id, writer))
+            await employers[-1].begin(SESSIONS // len(AGENTS), rng, answerer)
+        sessions = [session for employer in employers for session in employer.sessions]
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as followers:
             for session in sessions:
@@ -172,12 +228,16 @@ async def test_kills_at_any_moment_lose_nothing_and_repeat_nothing(
             async with asyncio.TaskGroup() as writers:
                 for session in sessions:
                     writers.create_task(session.talk(stop))
+                for employer in employers:
+                    writers.create_task(employer.replace(stop, random.Random(rng.random())))
                 await kill_again_and_again(server, sessions, rng)
                 stop.set()
             await asyncio.gather(*(session.finish() for session in sessions))
         logs = [await writer.log(session.session_id) for session in sessions]
         acknowledged = sum(session.judge(server.db, log) for session, log in zip(sessions, logs, strict=True))
+        for employer in employers:
+            await employer.add_up()
         assert "Traceback" not in server.stderr()
     with capsys.disabled():
         events = sum(len(log) for log in logs)
-        sys.stdout.write(f"\n{KILLS} kills, {SESSIONS} sessions, {events} events, {acknowledged} acknowledged\n")
+        sys.stdout.write(f"\n{KILLS} kills, {len(sessions)} sessions, {events} events, {acknowledged} acknowledged\n")

@@ -164,6 +164,23 @@ async def test_a_backoff_goes_on_where_it_was(server: Server, stub: Stub, ahead:
 
 
 @pytest.mark.long
+async def test_what_waits_for_no_slot_does_not_wait_behind_those_that_do(server: Server, stub: Stub) -> None:
+    for session in await sessions_of(stub, scripted({"text": "a", "delay": "600s"}), 3, "1"):
+        await session.comes("status.running")
+    passed, coming = [
+        await drive(stub, scripted(CALL, tools=["ask"], custom_tool_timeout=timeout), "1")
+        for timeout in ("5s", "3603s")
+    ]
+    for session in (passed, coming):
+        await session.comes("agent.custom_tool_use")
+    await again(server, *AT_ONCE, "--limit", "max_concurrent_turns=1", MANAGEDAGENTS_TEST_CLOCK_AHEAD="3600")
+    for session in (passed, coming):
+        await ready(session)
+        await session.comes("status.idle requires_action")
+        assert await session.lines() == [*WAITS, *GIVEN_UP]
+
+
+@pytest.mark.long
 async def test_deaths_of_the_process_do_not_make_a_session_failed(server: Server, stub: Stub) -> None:
     await again(server, MANAGEDAGENTS_TEST_FAILPOINT="model_answered")
     session = await drive(stub, scripted({"text": "a", "delay": "0.2s"}), "1")

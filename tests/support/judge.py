@@ -1,22 +1,34 @@
 """The life of a session as the contract tells it, written a second time and independently of the server: reads a log
 event by event, and fails at the first one that could not stand there."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, model_pb2, session_pb2, status_event_pb2
 from support.calls import Event, kind
 from support.driven import told
 
+_ANSWER = ("agent.message", "agent.thinking")
 _ENDS_OF_MODEL = {
-    "end_turn": "agent.",
-    "max_tokens": "agent.",
-    "refusal": "agent.",
-    "retries_exhausted": "error",
-    "error": "error",
-    "max_tool_rounds": "",
+    "end_turn": _ANSWER,
+    "max_tokens": _ANSWER,
+    "refusal": _ANSWER,
+    "retries_exhausted": ("error",),
+    "error": ("error",),
+    "max_tool_rounds": ("",),
+    "token_budget": ("",),
 }
 """What stands just before a status.idle with this reason."""
+
+_COUNTED = [field.name for field in model_pb2.Usage.DESCRIPTOR.fields if field.name != "model_time"]
+
+
+def figures(usage: model_pb2.Usage) -> Counter[str]:
+    """What it counts, to be summed; times in nanoseconds."""
+    counted = Counter({name: getattr(usage, name) for name in _COUNTED})
+    counted["model_time"] = usage.model_time.ToNanoseconds()
+    return counted
 
 
 @dataclass(slots=True)
@@ -33,6 +45,20 @@ class Judge:
     ended: list[int] = field(default_factory=list)
     """Turns that ended, in order; an interrupt at rest is one, too."""
     failures: int = 0
+    token_budget: int | None = None
+    """What the session's definition says. None: no bound."""
+    spent: Counter[str] = field(default_factory=Counter)
+    """What all responses cost, summaries included."""
+    turn_spent: Counter[str] = field(default_factory=Counter)
+    _begun: list[int] = field(default_factory=list)
+    """Turns in the order in which they began."""
+    _excluded: set[int] = field(default_factory=set)
+    _covered: int = 0
+    """How many of those that began the last summary stands for."""
+    _too_long: bool = False
+    """The provider said so, and no summary was made since."""
+    _goes_on: bool = False
+    """The open turn goes on without a summary."""
     _interrupts: dict[int, int] = field(default_factory=dict)
     """Interrupted turns without their status.idle, each with the seq below which messages are dropped."""
     _known: set[str] = field(default_factory=set)
@@ -43,6 +69,17 @@ class Judge:
     @property
     def terminal(self) -> bool:
         return self.state >= session_pb2.SESSION_STATUS_COMPLETED
+
+    @property
+    def used_up(self) -> bool:
+        return self.token_budget is not None and self.spent["input_tokens"] + self.spent["output_tokens"] >= (
+            self.token_budget
+        )
+
+    @property
+    def to_cover(self) -> list[int]:
+        """The turns that a summary made now may be said to cover up to."""
+        return self._begun[self._covered : -1]
 
     @property
     def at_rest(self) -> bool:
@@ -84,9 +121,27 @@ class Judge:
             assert event.response_id not in self._known, "its response was there before"
             assert not self.uses, "comes while tool uses are open"
             assert event.HasField("response"), "does not say whose response it is"
+            assert event.response.attempt == self.failures + 1, f"comes after {self.failures} failures"
+            assert not self.used_up, "the budget was used up before"
+            assert not self._too_long or event.HasField("agent_context_compacted"), "nothing was folded before it"
             self._known.add(event.response_id)
             self._response = event.response_id
             self.failures = 0
+            self.spent += figures(event.response.usage)
+            self.turn_spent += figures(event.response.usage)
+        else:
+            assert not event.HasField("response"), "begins its response again"
+
+    def _agent_context_compacted(self, event: Event) -> None:
+        compacted = event.agent_context_compacted
+        assert event.HasField("response"), "does not say whose response it is"
+        assert compacted.summary.strip(), "says nothing"
+        assert compacted.last_turn in self.to_cover, "covers what it cannot cover"
+        covered = self._begun.index(compacted.last_turn) + 1
+        assert not self._excluded.issuperset(self._begun[self._covered : covered]), "stands for nothing"
+        assert not self._goes_on, "comes in a turn that goes on without it"
+        self._covered = covered
+        self._too_long = False
 
     def _opens(self, use: str) -> None:
         assert use not in self._known, "its id was given out before"
@@ -133,11 +188,16 @@ class Judge:
         else:
             assert event.turn == self.queue.pop(0), "is not the next message"
             self.turn = event.turn
+            self._begun.append(event.turn)
+            self.turn_spent = Counter()
+            self._goes_on = self._too_long = False
         self.state = session_pb2.SESSION_STATUS_RUNNING
 
     def _status_rescheduling(self, event: Event) -> None:
         self._fails(event)
         assert event.status_rescheduling.attempt == self.failures, "counts attempts in another way"
+        if event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG:
+            self._too_long = True
         self.state = session_pb2.SESSION_STATUS_RESCHEDULING
 
     def _fails(self, event: Event) -> None:
@@ -150,12 +210,23 @@ class Judge:
     def _error(self, event: Event) -> None:
         if event.error.next == status_event_pb2.ERROR_NEXT_TURN_ENDS:
             self._fails(event)
+            if event.error.turn_excluded:
+                self._excluded.add(event.turn)
+        elif event.error.next == status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
+            self._fails(event)
+            assert not self._too_long, "goes on with what is too long"
+            assert not self._goes_on, "is said twice"
+            assert not event.error.turn_excluded, "leaves out a turn that goes on"
+            self._goes_on = True
+            self.failures = 0
         elif event.error.next == status_event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS:
             assert self.uses, "nothing is waited for"
             assert not self.paused, "a deadline comes while paused"
 
     def _status_idle(self, event: Event) -> None:
         reason = event.status_idle.stop_reason.WhichOneof("reason") or ""
+        spent = self.turn_spent if event.turn == self.turn else Counter()
+        assert figures(event.status_idle.usage) == spent, f"the turn's responses cost {spent}"
         self.state = session_pb2.SESSION_STATUS_IDLE
         if reason == "requires_action":
             assert event.turn == self.turn, "is of another turn than the open one"
@@ -175,6 +246,8 @@ class Judge:
         else:
             assert event.turn == self.turn != 0, "is of another turn than the open one"
             assert told(self._last).startswith(_ENDS_OF_MODEL[reason]), f"comes after {told(self._last)}"
+            assert self._last.error.next != status_event_pb2.ERROR_NEXT_TURN_GOES_ON, "the turn was to go on"
+            assert reason != "token_budget" or self.used_up, f"the session has used only {self.spent}"
         self.ended.append(event.turn)
         self.turn = self.failures = 0
 

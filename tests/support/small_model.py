@@ -3,7 +3,7 @@
 It speaks chat completions at `URL/v1`, needs no network, about 200 MB and one thread, and is ready in a second.
 `make model` installs what it needs. By hand, until SIGTERM or until the process that started it is gone:
 
-    PYTHONPATH=tests python -m support.small_model        prints one line: listening on http://127.0.0.1:PORT
+    PYTHONPATH=tests python -m support.small_model 2048   prints one line: listening on http://127.0.0.1:PORT
 
 A model of this size does not use tools by itself: its own template drops them without a word, and told of them it
 answers in prose. What makes it call is to have seen it done, so small_model.jinja renders the tools into the system
@@ -11,6 +11,11 @@ prompt and, wherever there are tools, a few worked examples as earlier turns: qu
 template belongs to the server of a model (bigger models have such examples in their training), so a client sees an
 ordinary model that calls tools. The examples are of the tools below, and what is asked in their words it asks for
 reliably at temperature 0; with tools of other names it does not.
+
+Nor does it make notes of a conversation by itself: asked to, it goes on with the conversation, or copies it. So the
+template shows it two worked examples wherever the system prompt is the one of the server's summaries (transcript.py).
+They are of a customer's name, a dog's name and an order number, and such it keeps reliably, in these words: `The
+customer's name is Anna. The dog's name is Bruno. The order number is 7431.` Ask: `What is the dog's name?`
 
 Temperature 0 and a seed repeat an answer exactly, but for the ids of calls, which the server draws anew.
 """
@@ -28,7 +33,7 @@ MODEL = "smollm2"
 """Its name in requests."""
 
 CONTEXT_TOKENS = 2048
-"""A longer prompt is refused with HTTP 400."""
+"""Its window, where no other is asked for. A longer prompt is refused with HTTP 400."""
 
 GET_WEATHER = '{"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}'
 """Input schema of get_weather. Ask: `What is the weather in Paris?`; results like: `18 degrees, cloudy`."""
@@ -41,13 +46,14 @@ _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 @asynccontextmanager
-async def small_model() -> AsyncIterator[str]:
+async def small_model(context_tokens: int = CONTEXT_TOKENS) -> AsyncIterator[str]:
     """Runs the model in a process of its own and gives its base URL."""
     tests = Path(__file__).parent.parent
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "support.small_model",
+        str(context_tokens),
         env={**os.environ, "PYTHONPATH": str(tests)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -66,7 +72,7 @@ async def small_model() -> AsyncIterator[str]:
         await process.wait()
 
 
-def serve() -> None:
+def serve(context_tokens: int) -> None:
     """Serves until this process is ended or orphaned."""
     import xllamacpp
 
@@ -82,7 +88,7 @@ def serve() -> None:
     params.use_jinja = True
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    params.n_ctx = CONTEXT_TOKENS
+    params.n_ctx = context_tokens
     params.n_parallel = 1
     # One thread: two are slower than one as soon as anything else runs on the machine.
     params.cpuparams.n_threads = 1
@@ -98,4 +104,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(int(sys.argv[1]))

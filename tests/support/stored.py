@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from managedagents.v1 import user_event_pb2
 from managedagents_server.providers.base import Answered, Results, Said
 from managedagents_server.session.conversation import rebuild
 from managedagents_server.session.fold import apply
@@ -33,13 +34,23 @@ def stored(db: Path, session_id: str) -> tuple[State, list[Event]]:
 
 
 def check_conversation(events: Sequence[Event]) -> None:
-    """What a model would be sent: the turns that ran, in the order in which they began, and after each answer with
-    uses exactly its results."""
+    """What a model would be sent: the last summary, the turns that ran and that it does not cover, in the order in
+    which they began, and after each answer with uses exactly its results."""
     items = rebuild(list(events), {}).items
     excluded = {event.turn for event in events if event.error.turn_excluded}
-    begun = dict.fromkeys(event.turn for event in events if event.HasField("status_running"))
-    said = [item.content for item in items if isinstance(item, Said)]
-    assert said == [events[turn - 1].user_message.content for turn in begun if turn not in excluded]
+    begun = list(dict.fromkeys(event.turn for event in events if event.HasField("status_running")))
+    summary = None
+    for event in events:
+        if event.HasField("agent_context_compacted"):
+            summary = event.agent_context_compacted
+    told = begun if summary is None else begun[begun.index(summary.last_turn) + 1 :]
+    said = [_texts(item) for item in items if isinstance(item, Said)]
+    expected = [_texts(events[turn - 1].user_message) for turn in told if turn not in excluded]
+    if summary is not None:
+        first = expected.pop(0) if expected else [""]
+        assert summary.summary in said[0][0], "the summary is not told"
+        assert said.pop(0)[0].endswith(first[0]), "the message after the summary is not told"
+    assert said == expected
     for number, item in enumerate(items):
         before = items[number - 1] if number else None
         after = items[number + 1] if number + 1 < len(items) else None
@@ -48,6 +59,10 @@ def check_conversation(events: Sequence[Event]) -> None:
             assert [result.tool_use_id for result in after.results] == _uses(item)
         if isinstance(item, Results):
             assert isinstance(before, Answered), "results follow something else than an answer"
+
+
+def _texts(said: Said | user_event_pb2.UserMessage) -> list[str]:
+    return [block.text.text for block in said.content]
 
 
 def _uses(answered: Answered) -> list[str]:

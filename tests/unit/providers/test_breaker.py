@@ -141,10 +141,29 @@ async def test_then_one_request_tries_it_again(model: CarefulModel, told: Told, 
     probe = asyncio.create_task(model.ask(REQUEST, unheard))
     await told.begun.wait()
     failure = await failing(model)
-    assert (told.asked, failure.retry_after) == (4, 0.0)
+    assert (told.asked, failure.retry_after) == (4, 30.0)
     told.held.set()
     assert await probe is ANSWER
     assert await model.ask(REQUEST, unheard) is ANSWER
+
+
+async def test_a_probe_that_is_never_answered_does_not_keep_the_others_away(
+    model: CarefulModel, told: Told, clock: HandClock
+) -> None:
+    await fail(model, told, 3)
+    clock.now += 30
+    unanswered = asyncio.Event()
+    told.fails, told.held = None, unanswered
+    told.begun.clear()
+    probe = asyncio.create_task(model.ask(REQUEST, unheard))
+    await told.begun.wait()
+    clock.now += 29
+    assert (await failing(model)).retry_after == 1.0
+    clock.now += 1
+    told.held = None
+    assert await model.ask(REQUEST, unheard) is ANSWER
+    unanswered.set()
+    assert await probe is ANSWER
 
 
 async def test_a_probe_that_fails_leaves_it_alone_as_long_again(

@@ -29,6 +29,18 @@ def fields(
     return [field for field, why in faults(endpoint, definition) if why]
 
 
+@pytest.mark.parametrize("model", ["gemini-3-pro-preview", "models/gemini-3", "tunedModels/my-own_1", "gemini@2.5:a"])
+def test_names_of_models_of_geminis(model: str) -> None:
+    assert fields(names.GEMINI, model) == []
+
+
+@pytest.mark.parametrize("model", ["../m", "%2e%2e/m", "m#", "m?key=", "a\\b", "m;n", "\uff4d", "m n"])
+def test_a_name_that_would_lead_to_another_path_of_geminis_address_is_refused(model: str) -> None:
+    """The key is for the address that was given. Elsewhere a name stands in the body."""
+    assert fields(names.GEMINI, model) == ["model.provider_model.model"]
+    assert fields(names.ANTHROPIC, model) == []
+
+
 @pytest.mark.parametrize("provider", EVERY)
 def test_what_everybody_takes_is_no_fault(provider: str) -> None:
     assert fields(provider, max_tokens=16, temperature=1.0, response_schema_json=SCHEMA, tools=["look"]) == []

@@ -36,7 +36,7 @@ class Watched(httpcore2.AsyncNetworkBackend):
 
 
 async def test_connections_are_kept_to_public_addresses_alone() -> None:
-    connections = Connections(None)
+    connections = Connections(None, Limits())
     async with Wire(COMPATIBLE) as wire:
         for endpoint in (Endpoint(names.OPENAI, "m", ""), Endpoint(names.OPENAI, "m", wire.base_url)):
             for _ in range(2):
@@ -58,7 +58,7 @@ async def test_the_network_is_chosen_by_whether_private_addresses_are_allowed() 
 
 
 async def test_outside_of_a_call_no_key_is_sent() -> None:
-    connections = Connections(None)
+    connections = Connections(None, Limits())
     headers = {"Authorization": "Bearer KEYMARK-1", "X-Api-Key": "KEYMARK-1"}
     async with Wire(COMPATIBLE) as wire:
         client = connections.client(Endpoint(names.OPENAI, "m", ""))

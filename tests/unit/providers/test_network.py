@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -53,13 +54,13 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch) -> Any:
     def say(*answers: list[str]) -> None:
         left = list(answers)
 
-        async def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
             return [
                 (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
                 for address in left.pop(0)
             ]
 
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     return say
 
@@ -97,6 +98,27 @@ async def test_of_many_addresses_those_that_are_allowed_are_tried_in_their_order
     assert inner.timeouts == [2.5, 2.5]
 
 
+async def test_names_that_take_long_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        answered.wait()
+        raise socket.gaierror("nobody")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    network = CheckedNetwork(Addresses(), Inner())
+    asked = [asyncio.create_task(network.connect_tcp(f"{number}.example.org", 443, 0.05)) for number in range(64)]
+    try:
+        for task in asked:
+            with pytest.raises(httpcore2.ConnectTimeout):
+                await task
+        # The threads that everything else shares are free.
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(lambda: "free") == "free"
+    finally:
+        answered.set()
+
+
 async def test_nobody_at_any_of_them(resolves_to: Any) -> None:
     resolves_to(["8.8.8.8", "8.8.4.4"])
     with pytest.raises(httpcore2.ConnectError):
@@ -120,15 +142,6 @@ async def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     with pytest.raises(httpcore2.ConnectError, match=r"model\.example\.org: .*not known"):
         await CheckedNetwork(Addresses(), Inner()).connect_tcp("model.example.org", 80)
-
-
-async def test_resolving_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def getaddrinfo(*_: object, **__: object) -> None:
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-    with pytest.raises(httpcore2.ConnectTimeout):
-        await CheckedNetwork(Addresses(), Inner()).connect_tcp("model.example.org", 80, 0.01)
 
 
 async def test_there_are_no_unix_sockets() -> None:

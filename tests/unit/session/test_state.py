@@ -62,6 +62,9 @@ class Imagined:
                 event.create_time.FromNanoseconds(self.now)
                 if event.HasField("user_message") or (event.HasField("user_interrupt") and not event.turn):
                     event.turn = event.seq
+                if event.HasField("status_idle") and event.turn == self.judge.turn:
+                    for name, count in self.judge.turn_spent.items():
+                        setattr(event.status_idle.usage, name, count)
                 self.judge.read([event])
                 self.events.append(event)
         return self.events
@@ -133,8 +136,14 @@ class Imagined:
     def answers(self) -> list[Event]:
         turn, seq = self.judge.turn, len(self.events) + 1
         usage = model_pb2.Usage(input_tokens=self.rng.randrange(9), output_tokens=self.rng.randrange(9), requests=1)
-        answer = Event(turn=turn, response_id=f"rsp_{seq}", response=agent_event_pb2.ModelResponse(usage=usage))
-        match self.rng.randrange(4):
+        response = agent_event_pb2.ModelResponse(usage=usage, attempt=self.judge.failures + 1)
+        answer = Event(turn=turn, response_id=f"rsp_{seq}", response=response)
+        older = self.judge.to_cover
+        match self.rng.randrange(5):
+            case 4 if older:
+                answer.agent_context_compacted.summary = "what was said"
+                answer.agent_context_compacted.last_turn = self.rng.choice(older)
+                return [answer]
             case 0:
                 answer.agent_message.SetInParent()
                 return [answer, idle(turn, status_event_pb2.StopReason(end_turn=status_event_pb2.EndTurn()))]

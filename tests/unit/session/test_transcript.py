@@ -15,13 +15,15 @@ def test_everybody_is_told_apart_and_nothing_is_lost() -> None:
     story.run()
     story.answer("it is in Lyon")
     told = transcript.prompt("the user is Ada", rebuild(story.events, {}).turns, 10_000)
-    assert told.startswith(
-        "Notes on what was before:\nthe user is Ada\n\nThe conversation:\n\n"
+    assert told == (
+        "The conversation:\n\n"
         "User: where is order 7431?\n"
         "Assistant: let me look\n"
         'The assistant called lookup with {"lookup":1}\n'
         "Result of lookup: in Lyon\n"
         "Assistant: it is in Lyon\n\n"
+        "The notes so far:\nthe user is Ada\n\n"
+        "Write the notes now."
     )
 
 
@@ -47,4 +49,15 @@ def test_what_is_too_long_loses_the_middle_of_its_longest_turns() -> None:
     told = transcript.prompt("", rebuild(story.events, {}).turns, 6_000)
     assert len(told.encode()) < 6_000
     for kept in ("User: short one", "User: begin", "end\nAssistant: ok", "User: short two", "left out"):
+        assert kept in told
+
+
+def test_notes_that_are_too_long_themselves_lose_their_middle() -> None:
+    story = Story()
+    story.say("and now?")
+    story.run()
+    notes = "begin" + "é" * 50_000 + "end"
+    told = transcript.prompt(notes, rebuild(story.events, {}).turns, 6_000)
+    assert len(told.encode()) < 6_000
+    for kept in ("User: and now?", "begin", "left out", "end\n\n"):
         assert kept in told

@@ -5,7 +5,9 @@ import pytest
 from managedagents_server.words.urls import canonical, host_of, is_base_url
 
 
-@pytest.mark.parametrize("url", ["https://example.org", "http://[::1]:80/v1/", "HTTP://host/a/b", "http://127.1./"])
+@pytest.mark.parametrize(
+    "url", ["https://example.org", "http://[::1]:80/v1/", "HTTP://host/a/b", "http://127.1./", "http://a_b-c"]
+)
 def test_base_urls(url: str) -> None:
     assert is_base_url(url)
 
@@ -15,7 +17,10 @@ def test_base_urls(url: str) -> None:
     [
         *("", "example.org/v1", "ftp://example.org", "http://", "http:///v1", "http://.", "http://host:x/"),
         *("http://host:0", "file:///x", "http://user:word@host/", "http://@host", "http://host/?a=b", "http://host/#a"),
-        *("http://ho st/", "http://host\n/", "http://[::1", "http://host\\@other/"),
+        *("http://ho st/", "http://host\n/", "http://[::1", "http://host\\@other/", "http://host\\.other/"),
+        *("http://a|b", "http://a%2eb/", "http://a..b/", "http://.a/", "http://a,b", "http://*.org", "http://ⓗⓞⓢⓣ/"),
+        *("http://[::1]x/", "http://[v1.a]/", "http://[fe80::1%25lo]/", "http://[fe80::1%lo]/"),
+        *("http://" + "a" * 64, "http://h/" + "a" * 2048),
     ],
 )
 def test_what_is_no_base_url(text: str) -> None:

@@ -11,9 +11,16 @@ from pydantic_ai import messages as library
 from managedagents.v1 import model_pb2
 from managedagents_server.providers import statuses
 from managedagents_server.providers.base import Answer, Delta, Part, Text, Thinking, ToolCall
+from managedagents_server.providers.texts import well_formed
 
 ASKED = "asked"
 """Under this name a verbatim answer holds the model that was asked for."""
+
+_PARTS = 1_000
+"""Of one answer: the library takes time that grows with the square of them."""
+
+_TOKENS_MOST = 10**12
+"""Of one answer: a session's usage is a sum over up to a million answers, and must not outgrow 64 bits."""
 
 _GIVEN_UP = frozenset({"FINISH_REASON_UNSPECIFIED", "OTHER"})
 """Gemini's words for an end that it cannot explain, which the library takes for a plain one."""
@@ -26,12 +33,18 @@ _INCOMPLETE = "incomplete"
 class Deltas:
     """Numbers the parts as they will stand in the Answer: the library counts empty ones, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """`most`: bytes that an answer may have."""
+        self._most = most
+        self._left = most
         self._numbers: dict[int, int] = {}
         self._names: dict[int, str] = {}
 
     def of(self, event: library.ModelResponseStreamEvent) -> Iterator[Delta]:
+        """Raises a ModelFailure for an answer that grows too large."""
         match event:
+            case library.PartStartEvent(index=index) if index >= _PARTS:
+                raise statuses.TOO_LARGE.failure(f"the model's answer is too large: more than {_PARTS:,} parts")
             case library.PartStartEvent(index=index, part=library.TextPart(content=piece)):
                 yield from self._piece(index, "text", piece)
             case library.PartStartEvent(index=index, part=library.ThinkingPart(content=piece, signature=signature)):
@@ -39,7 +52,7 @@ class Deltas:
                 yield from self._piece(index, "thinking", piece)
             case library.PartStartEvent(index=index, part=library.ToolCallPart(tool_name=name, args=args) as call):
                 self._numbers[index] = len(self._numbers)
-                self._names[index] = name
+                self._names[index] = _name(name)
                 # Some providers send an input whole, and parsed.
                 yield from self._piece(index, "tool_input", _written(call) if isinstance(args, dict) else args)
             case library.PartDeltaEvent(index=index, delta=library.TextPartDelta(content_delta=piece)):
@@ -62,14 +75,17 @@ class Deltas:
     def _piece(self, index: int, kind: str, piece: object) -> Iterator[Delta]:
         if not isinstance(piece, str) or not piece:
             return
+        self._left -= len(piece)
+        if self._left < 0:
+            raise statuses.TOO_LARGE.failure(f"the model's answer is too large: more than {self._most:,} bytes")
         number = self._numbers.setdefault(index, len(self._numbers))
         match kind:
             case "text":
-                yield Delta(number, "text", _well_formed(piece))
+                yield Delta(number, "text", well_formed(piece))
             case "thinking":
-                yield Delta(number, "thinking", _well_formed(piece))
+                yield Delta(number, "thinking", well_formed(piece))
             case _:
-                yield Delta(number, "tool_input", _well_formed(piece), self._names.get(index, ""))
+                yield Delta(number, "tool_input", well_formed(piece), self._names.get(index, ""))
 
 
 def answer(response: library.ModelResponse, asked: str, seconds: float) -> Answer:
@@ -86,7 +102,7 @@ def answer(response: library.ModelResponse, asked: str, seconds: float) -> Answe
     return Answer(
         parts=tuple(_parts(response)),
         stop_reason=stop_reason,
-        model=response.model_name or "",
+        model=_name(response.model_name or ""),
         usage=_usage(response, seconds),
         verbatim=library.ModelMessagesTypeAdapter.dump_json([response]),
     )
@@ -120,9 +136,10 @@ def _mended(part: library.ModelResponsePart) -> library.ModelResponsePart:
     """The part with what must be stored: UTF-8 text, and an input that is never empty."""
     match part:
         case library.TextPart() | library.ThinkingPart():
-            return dataclasses.replace(part, content=_well_formed(part.content))
+            return dataclasses.replace(part, content=well_formed(part.content))
         case library.ToolCallPart():
-            return dataclasses.replace(part, args=_well_formed(_written(part)))
+            _name(part.tool_name)
+            return dataclasses.replace(part, args=well_formed(_written(part)))
         case _:
             return part
 
@@ -134,13 +151,11 @@ def _written(call: library.ToolCallPart) -> str:
     return call.args_as_json_str()
 
 
-def _well_formed(text: str) -> str:
-    """Joins the halves of a character that came in two chunks; a half without the other becomes U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+def _name(given: object) -> str:
+    """The name, which the libraries hand on without looking at its type. Raises a ModelFailure."""
+    if not isinstance(given, str):
+        raise statuses.BROKEN_STREAM.failure(f"a name in the answer is no text: {type(given).__name__}")
+    return well_formed(given)
 
 
 def _is_whole(call: library.ToolCallPart) -> bool:
@@ -166,7 +181,7 @@ def _parts(response: library.ModelResponse) -> Iterable[Part]:
                 yield ToolCall(name, _written(part))
     refusal = (response.provider_details or {}).get("refusal")
     if isinstance(refusal, str) and refusal:
-        yield Text(_well_formed(refusal))
+        yield Text(well_formed(refusal))
 
 
 def _usage(response: library.ModelResponse, seconds: float) -> model_pb2.Usage:
@@ -174,11 +189,15 @@ def _usage(response: library.ModelResponse, seconds: float) -> model_pb2.Usage:
     model_time.FromTimedelta(timedelta(seconds=seconds))
     usage = response.usage
     return model_pb2.Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.output_reasoning_tokens or usage.details.get("reasoning_tokens", 0),
+        input_tokens=_count(usage.input_tokens),
+        output_tokens=_count(usage.output_tokens),
+        cache_read_tokens=_count(usage.cache_read_tokens),
+        cache_write_tokens=_count(usage.cache_write_tokens),
+        reasoning_tokens=_count(usage.output_reasoning_tokens or usage.details.get("reasoning_tokens", 0)),
         requests=1,
         model_time=model_time,
     )
+
+
+def _count(tokens: int) -> int:
+    return max(0, min(tokens, _TOKENS_MOST))

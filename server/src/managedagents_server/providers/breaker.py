@@ -27,8 +27,8 @@ class _Failing:
     in_a_row: int = 0
     alone_until: float = 0.0
     """Monotonic time."""
-    probed: bool = False
-    """One request is on its way, to see whether the provider is back."""
+    probed_until: float = 0.0
+    """One request is on its way, to see whether the provider is back; from then on another one may, too."""
 
 
 class Breaker:
@@ -44,13 +44,15 @@ class Breaker:
         failing = self._failing.get(address)
         if failing is None or failing.in_a_row < self._limits.breaker_failures:
             return None
-        left = failing.alone_until - self._clock.monotonic()
-        if left <= 0 and not failing.probed:
-            failing.probed = True
+        now = self._clock.monotonic()
+        left = max(failing.alone_until, failing.probed_until) - now
+        if left <= 0:
+            # Perhaps this one alone is never answered: those that wait must not wait, and give up, for its sake.
+            failing.probed_until = now + self._limits.breaker_seconds
             return failing
         raise statuses.UNAVAILABLE.failure(
             f"the provider failed {failing.in_a_row} times in a row and is left alone for now; nothing was sent",
-            retry_after=max(left, 0.0),
+            retry_after=left,
         )
 
     def failed(self, address: str) -> None:
@@ -102,6 +104,6 @@ class CarefulModel:
         finally:
             # Also where the answer was cut off by an interrupt, which tells nothing.
             if probing is not None:
-                probing.probed = False
+                probing.probed_until = 0.0
         self._breaker.answered(self._address)
         return answer

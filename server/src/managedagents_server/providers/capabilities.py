@@ -17,6 +17,8 @@ _MOST_STOPS = {names.OPENAI: 0, names.GEMINI: 5}
 _HOTTEST = {names.ANTHROPIC: 1.0}
 _LEAST_TOKENS = {names.OPENAI: 16}
 _NO_GEMINI_NAME = re.compile(r"[0-9-]")
+GEMINI_MODEL = re.compile(r"(?!.*\.\.)[\w.:@/-]+", re.ASCII)
+"""Its name becomes a part of the path: nothing that would lead to another one."""
 _INT32 = range(-(2**31), 2**31)
 
 
@@ -44,6 +46,9 @@ def faults(endpoint: Endpoint, definition: agent_pb2.AgentDefinition) -> Iterato
         yield "model_settings.temperature", f"this provider takes at most {hottest:g}"
     if settings.response_schema_json and definition.tools and _is_older_gemini(endpoint):
         yield "model_settings.response_schema_json", "before Gemini 3 a model with tools follows no response schema"
+    if provider == names.GEMINI and not GEMINI_MODEL.fullmatch(endpoint.model):
+        field = "model.name" if definition.model.HasField("name") else "model.provider_model.model"
+        yield field, "Gemini's models have names of the characters A-Z a-z 0-9 . _ : @ / and -"
     if provider == names.GEMINI:
         for index, tool in enumerate(definition.tools):
             if _NO_GEMINI_NAME.match(tool.custom.name):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from managedagents_server.providers import names, statuses
 from managedagents_server.providers.base import Answer, Delta, Endpoint, Model, ModelRequest
+from managedagents_server.providers.texts import well_formed, without
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
@@ -53,7 +54,7 @@ class Vendors:
         with self._one_builder:
             adapter = _adapter(endpoint.provider)
             if self._connections is None:
-                self._connections = http.Connections(self._network)
+                self._connections = http.Connections(self._network, self._limits)
             wire = _wire(adapter, endpoint, self._connections.client(endpoint))
         return vendor.VendorModel(endpoint, wire, self._clock, self._limits)
 
@@ -72,7 +73,7 @@ def _wire(adapter: ModuleType, endpoint: Endpoint, http: "httpx2.AsyncClient") -
     except failures.RAISED as error:
         # Say of certificates that the environment names and that are not there.
         words = f"the client of {endpoint.provider} cannot be made: {type(error).__name__}: {error}"
-        raise statuses.REFUSED.failure(words.replace(endpoint.key, "[key]") if endpoint.key else words) from None
+        raise statuses.REFUSED.failure(without(endpoint.key, well_formed(words))) from None
     return wire
 
 

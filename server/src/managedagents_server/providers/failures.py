@@ -1,16 +1,13 @@
 """What the provider library raises, as a ModelFailure. Imports the library: only for modules that do, too."""
 
-import base64
-import html
-import json
-from urllib.parse import quote
-
 import httpx2
 from pydantic_ai import exceptions as library
 
 from managedagents_server.providers import statuses
 from managedagents_server.providers.base import ModelFailure
+from managedagents_server.providers.bounded import TooLarge
 from managedagents_server.providers.statuses import Meaning
+from managedagents_server.providers.texts import well_formed, without
 from managedagents_server.words.addresses import AddressNotAllowed
 
 RAISED: tuple[type[Exception], ...] = (
@@ -28,6 +25,9 @@ RAISED: tuple[type[Exception], ...] = (
 
 _LONGEST = 500
 """Characters of a provider's words that are kept."""
+
+_READ = 16 * 1024
+"""Characters of them that are looked at: twice as many as a key may have."""
 
 _BY_WORD = {
     # llama.cpp's server
@@ -71,6 +71,8 @@ def of(error: Exception, *, responded: bool, answering: bool, secret: str) -> Mo
     root = _root(error)
     if isinstance(root, AddressNotAllowed):
         return statuses.REFUSED.failure(str(root))
+    if isinstance(root, TooLarge):
+        return statuses.TOO_LARGE.failure(str(root))
     meaning = _meaning(error, responded, answering)
     return meaning.failure(
         _refused(error) if meaning is statuses.AUTHENTICATION else _words(error, secret),
@@ -131,18 +133,7 @@ def _words(error: Exception, secret: str) -> str:
             words = message
         case _:
             words = f"{type(error).__name__}: {error}" if str(error) else f"it cannot be read ({type(error).__name__})"
-    if secret:
-        for form in sorted(_forms(secret), key=len, reverse=True):
-            words = words.replace(form, "[key]")
-    return words[:_LONGEST]
-
-
-def _forms(secret: str) -> set[str]:
-    """The key as a provider may echo it: in a text, in JSON, in a URL, in HTML, in base64, or as Python renders one of
-    them."""
-    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
-    plain = {secret, json.dumps(secret)[1:-1], quote(secret, safe=""), html.escape(secret), encoded}
-    return plain | {repr(form)[1:-1] for form in plain}
+    return without(secret, well_formed(words[:_READ]))[:_LONGEST]
 
 
 def _body_words(body: object) -> str:

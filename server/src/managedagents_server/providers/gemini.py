@@ -9,9 +9,10 @@ from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.settings import ModelSettings
 
 from managedagents.v1 import agent_pb2
-from managedagents_server.providers import names
+from managedagents_server.providers import names, statuses
 from managedagents_server.providers.attachments import Takes
 from managedagents_server.providers.base import Endpoint
+from managedagents_server.providers.capabilities import GEMINI_MODEL
 from managedagents_server.providers.places import PUBLIC
 from managedagents_server.providers.vendor import NO_KEY, Wire, merged, sampling, thinking
 
@@ -42,6 +43,8 @@ _TAKES = Takes(
 
 
 def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:
+    if not GEMINI_MODEL.fullmatch(endpoint.model):
+        raise statuses.NOT_FOUND.failure(f"{endpoint.model} is no name of a model of Gemini's; update the agent")
     client = Client(
         vertexai=False,
         api_key=endpoint.key or NO_KEY,

@@ -10,7 +10,9 @@ import httpcore2
 import httpx2
 
 from managedagents_server.providers.base import Endpoint
+from managedagents_server.providers.bounded import Beginning, Bounded
 from managedagents_server.providers.closing import ClosingNetwork
+from managedagents_server.words.limits import Limits
 
 Network = Callable[[bool], httpcore2.AsyncNetworkBackend | None]
 """Makes what opens the connections, for endpoints that are private (True) and for all others. None: httpcore2's own."""
@@ -20,6 +22,11 @@ _CONNECT = 5.0
 
 _KEPT = 64
 _KEPT_SECONDS = 30.0
+
+_SENT_A_BYTE = 64
+"""Bytes that may be sent for each that is kept of an answer: every few characters come in an event of their own."""
+_SENT_A_BYTE_IN_LINE = 8
+"""The same for one line. The last event of some providers tells the answer once more, and the request."""
 
 _HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
@@ -62,8 +69,9 @@ async def call(headers: frozenset[str]) -> AsyncIterator[Call]:
 class Connections:
     """The clients, each made when it is first needed."""
 
-    def __init__(self, network: Network | None) -> None:
+    def __init__(self, network: Network | None, limits: Limits) -> None:
         self._network = network
+        self._limits = limits
         self._clients: dict[tuple[bool, bool], httpx2.AsyncClient] = {}
         self._networks: list[ClosingNetwork] = []
         self._tls = httpx2.create_ssl_context(trust_env=False)
@@ -98,18 +106,32 @@ class Connections:
             network_backend=network,
         )
         return httpx2.AsyncClient(
-            transport=_Transport(pool, self._tls),
+            transport=_Transport(pool, self._tls, self._limits.response_bytes),
             trust_env=False,
             event_hooks={"request": [_prepare], "response": [_remember]},
         )
 
 
 class _Transport(httpx2.AsyncHTTPTransport):
-    """httpx2's own, over a pool whose network we choose: its constructor has no argument for that."""
+    """httpx2's own, over a pool whose network we choose: its constructor has no argument for that. What comes is
+    bounded, by what is kept of it at most."""
 
-    def __init__(self, pool: httpcore2.AsyncConnectionPool, tls: ssl.SSLContext) -> None:
+    def __init__(self, pool: httpcore2.AsyncConnectionPool, tls: ssl.SSLContext, kept: int) -> None:
         super().__init__(verify=tls, trust_env=False)
         self._pool = pool
+        self._kept = kept
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await super().handle_async_request(request)
+        # Nothing compressed was asked for: a little of it may be gigabytes.
+        response.headers.pop("content-encoding", None)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        if response.is_success:
+            most, most_of_line = self._kept * _SENT_A_BYTE, self._kept * _SENT_A_BYTE_IN_LINE
+            response.stream = Bounded(response.stream, most, most_of_line)
+        else:
+            response.stream = Beginning(response.stream)
+        return response
 
 
 async def _prepare(request: httpx2.Request) -> None:
@@ -121,6 +143,7 @@ async def _prepare(request: httpx2.Request) -> None:
     for name in list(request.headers):
         if name.lower() not in known:
             del request.headers[name]
+    request.headers["accept-encoding"] = "identity"
 
 
 async def _remember(response: httpx2.Response) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 
 import httpcore2
@@ -15,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 _Options = Iterable[httpcore2.SOCKET_OPTION]
 
+_RESOLVING = 8
+"""Names at a time. Some take many seconds, and the threads that all others share are few."""
+
 
 class CheckedNetwork(httpcore2.AsyncNetworkBackend):
     """Resolves a name by itself and connects to what it has checked, so that the name cannot mean one address to the
@@ -23,6 +27,7 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
     def __init__(self, addresses: Addresses, inner: httpcore2.AsyncNetworkBackend | None = None) -> None:
         self._addresses = addresses
         self._inner = inner or httpcore2.AnyIOBackend()
+        self._resolver = ThreadPoolExecutor(_RESOLVING, "resolver")
 
     async def connect_tcp(
         self,
@@ -51,7 +56,9 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
     async def _resolve(self, host: str, port: int) -> list[Address]:
         """Those of its addresses that are allowed, without repeats."""
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._resolver, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            )
         except (OSError, UnicodeError) as error:
             raise httpcore2.ConnectError(f"{host}: {error}") from error
         addresses = list(dict.fromkeys(ip_address(str(entry[4][0])) for entry in found))

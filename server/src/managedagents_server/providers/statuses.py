@@ -34,6 +34,7 @@ REFUSED = Meaning(status_event_pb2.ERROR_CODE_MODEL_REJECTED)
 """Refused for a reason that is not known to lie in the conversation."""
 CONTENT_REJECTED = Meaning(status_event_pb2.ERROR_CODE_MODEL_REJECTED, content_rejected=True)
 CONTEXT_TOO_LONG = Meaning(status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG, content_rejected=True)
+TOO_LARGE = Meaning(status_event_pb2.ERROR_CODE_RESPONSE_TOO_LARGE)
 
 _BY_STATUS = {
     400: CONTENT_REJECTED,

@@ -1,7 +1,9 @@
 """What asking a real model is, whoever serves it. Imports the provider library: seconds, so only on first use."""
 
 import asyncio
+import itertools
 import json
+import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -22,8 +24,15 @@ from managedagents_server.providers.base import Answer, Delta, Endpoint, ModelFa
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
+# What they do not understand they quote, and with it perhaps a key that a provider tells back.
+warnings.filterwarnings("ignore", module=r"pydantic(_ai)?\.")
+
 NO_KEY = "no-key"
 """Sent where no key was given: the libraries insist on one, and would take one from the environment."""
+
+_AT_A_TIME = 64
+"""Events of one answer, some milliseconds, before the other sessions have their turn: what is there is read in one go.
+"""
 
 
 _EFFORTS: dict[agent_pb2.ThinkingEffort.ValueType, Literal[False, "low", "medium", "high"]] = {
@@ -97,18 +106,23 @@ class VendorModel:
         started = self._clock.monotonic()
         settings = self._wire.settings(request.settings)
         messages = history.messages(request.system, request.conversation, self._endpoint, self._wire.takes)
-        deltas = answers.Deltas()
+        deltas = answers.Deltas(self._limits.response_bytes)
         limit, waited_for = self._limits.model_first_token, "the first token"
         try:
             async with asyncio.timeout(limit) as silence, AsyncExitStack() as stack:
                 call = await stack.enter_async_context(http.call(self._wire.headers))
                 stream = await self._open(call, stack, messages, settings, self._parameters(request))
                 events = aiter(stream)
-                while (event := await self._next(events)) is not None:
+                for number in itertools.count(1):
+                    told = await self._next(events, deltas)
+                    if told is None:
+                        break
                     limit, waited_for = self._limits.model_stall, "more of the answer"
                     silence.reschedule(asyncio.get_running_loop().time() + limit)
-                    for delta in deltas.of(event):
+                    for delta in told:
                         on_delta(delta)
+                    if number % _AT_A_TIME == 0:
+                        await asyncio.sleep(0)
                 return self._answer(stream, self._clock.monotonic() - started)
         except TimeoutError:
             raise statuses.TIMEOUT.failure(f"the model was silent for {limit:g} s; waited for {waited_for}") from None
@@ -137,11 +151,12 @@ class VendorModel:
             raise self._failure(error, responded=call.responded, answering=False) from None
 
     async def _next(
-        self, events: AsyncIterator[library.ModelResponseStreamEvent]
-    ) -> library.ModelResponseStreamEvent | None:
-        """None: the stream has ended."""
+        self, events: AsyncIterator[library.ModelResponseStreamEvent], deltas: answers.Deltas
+    ) -> list[Delta] | None:
+        """What the next event tells. None: the stream has ended."""
         try:
-            return await anext(events, None)
+            event = await anext(events, None)
+            return None if event is None else list(deltas.of(event))
         except failures.RAISED as error:
             raise self._failure(error, responded=True, answering=True) from None
 

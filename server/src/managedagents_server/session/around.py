@@ -25,7 +25,9 @@ class Around:
     """Wall time in nanoseconds. A server that was down for an hour does not time out everyone who was waiting."""
 
     def __post_init__(self) -> None:
-        self.slots = Slots(self.limits.max_concurrent_turns, self.limits.endpoint_turns)
+        most = self.limits.max_concurrent_turns
+        # Never all: the share would protect nobody.
+        self.slots = Slots(most, max(1, min(self.limits.endpoint_turns, most * 3 // 4)))
 
     def plan(self, state: State, token_budget: int | None) -> Step:
         return plan(state, self.clock.wall(), self.no_deadline_before, self.limits.tool_rounds, token_budget)

@@ -109,6 +109,9 @@ def _append_answer(session: Session, around: Around, provider: str, answer: Answ
 
 
 def _failed(session: Session, around: Around, failure: ModelFailure, attempt: int) -> list[Event]:
-    if failure.code == TOO_LONG and not may_compact(session):
+    if failure.code != TOO_LONG:
+        return again(session, around, failure, attempt) or given_up(session, failure)
+    if not may_compact(session):
         return given_up(session, failure)
-    return again(session, around, failure, attempt) or given_up(session, failure)
+    # However many attempts that were, and with nothing to wait for: what comes next is another request.
+    return [events.rescheduling(session.state.turn, failure, attempt, 0.0, around.clock.wall())]

@@ -25,9 +25,10 @@ alone keeps it short: a bound might be above what the model can write, or be eat
 
 def may_compact(session: Session) -> bool:
     """Whether an answer that says that the conversation is too long leads to a summary: once in a turn."""
-    loaded = session.loaded_conversation
-    wanted = session.definition.HasField("compaction")
-    return wanted and not session.state.too_long and loaded is not None and len(loaded.turns) > 1
+    state, loaded = session.state, session.loaded_conversation
+    if not session.definition.HasField("compaction") or state.too_long or state.compaction_failed:
+        return False
+    return loaded is not None and bool(loaded.before(state.turn))
 
 
 async def compact(session: Session, around: Around, step: Ask) -> bool:
@@ -43,7 +44,7 @@ async def compact(session: Session, around: Around, step: Ask) -> bool:
         # The state may be another one by the time that it is read: decide again.
         await until_interrupted(session, session.conversation())
         return True
-    window = definition.compaction.window_tokens or around.providers.window(definition.model)
+    window = _window(session, around)
     size = conversation.tokens(step.turn, _beside(definition))
     older = conversation.before(step.turn)
     limit = window * (definition.compaction.threshold or _THRESHOLD)
@@ -62,8 +63,14 @@ async def compact(session: Session, around: Around, step: Ask) -> bool:
     if isinstance(outcome, ModelFailure):
         await session.append(_failed(session, around, outcome, attempt))
     else:
-        await session.append(_compacted(session, around, *outcome, folded[-1].turn, attempt))
+        await session.append(_compacted(session, around, *outcome, folded[-1].turn, attempt, window))
     return True
+
+
+def _window(session: Session, around: Around) -> int:
+    """In tokens; 0: not known. What the policy says is said of the agent's own model."""
+    said, known = session.definition.compaction.window_tokens, around.providers.window(session.definition.model)
+    return (known or said) if session.agent.own_model else (said or known)
 
 
 def _beside(definition: agent_pb2.AgentDefinition) -> int:
@@ -91,9 +98,8 @@ async def _summarise(
     model = around.providers.model(session.definition.model, await around.keys.inline_key(session))
     settings = agent_pb2.ModelSettings()
     settings.CopyFrom(session.definition.model_settings)
-    settings.ClearField("response_schema_json")
-    settings.ClearField("stop_sequences")
-    settings.ClearField("thinking_effort")
+    for of_answers in ("max_tokens", "response_schema_json", "stop_sequences", "thinking_effort"):
+        settings.ClearField(of_answers)
     if 0 < window < _SMALL_WINDOW:
         settings.max_tokens = window // _SUMMARY_SHARE
     request = ModelRequest(
@@ -107,15 +113,18 @@ async def _summarise(
 
 
 def _compacted(
-    session: Session, around: Around, provider: str, answer: Answer, last_turn: int, attempt: int
+    session: Session, around: Around, provider: str, answer: Answer, last_turn: int, attempt: int, window: int
 ) -> list[Event]:
     summary = "".join(part.text for part in answer.parts if isinstance(part, Text)).strip()
     if answer.stop_reason == model_pb2.MODEL_STOP_REASON_REFUSAL:
-        return _failed(
-            session, around, statuses.REFUSED.failure("the model declined to summarise older turns"), attempt
-        )
+        declined = statuses.REFUSED.failure("the model declined to summarise older turns")
+        return _failed(session, around, declined, attempt, answered=True)
     if not summary:
-        return _failed(session, around, statuses.BROKEN_STREAM.failure("the model gave an empty summary"), attempt)
+        empty = statuses.BROKEN_STREAM.failure("the model gave an empty summary")
+        return _failed(session, around, empty, attempt, answered=True)
+    if window:
+        # One that filled the window would leave no room for the talk, for ever.
+        summary = transcript.cut(summary, window // 2 * sizes.BYTES_A_TOKEN)
     turn = session.state.turn
     event = Event(turn=turn, response_id=f"rsp_{turn}_s{session.state.head + 1}")
     event.response.CopyFrom(
@@ -128,13 +137,17 @@ def _compacted(
     return too_much(session, around, [event], b"") or [event]
 
 
-def _failed(session: Session, around: Around, failure: ModelFailure, attempt: int) -> list[Event]:
-    """A turn that need not be shortened goes on without the summary, where the model will not make it."""
+def _failed(
+    session: Session, around: Around, failure: ModelFailure, attempt: int, *, answered: bool = False
+) -> list[Event]:
+    """A turn that need not be shortened goes on without the summary, where the model will not make it. One that must
+    be, and could not, stays out of later requests; not where its provider was away: then it is shortened later."""
     retry = again(session, around, failure, attempt)
     if retry is not None:
         return retry
-    if session.state.must_compact or failure.transient:
-        return given_up(session, failure, exclude=session.state.must_compact)
+    is_away = failure.transient and not answered
+    if session.state.must_compact or is_away:
+        return given_up(session, failure, exclude=not is_away)
     goes_on = status_event_pb2.ERROR_NEXT_TURN_GOES_ON
     words = f"older turns could not be summarised: {failure.message}"
     return [events.error(session.state.turn, failure.code, words, goes_on)]

@@ -53,8 +53,8 @@ class Conversation:
         return items
 
     def before(self, turn: int) -> list[Turn]:
-        """The turns that began before this one, which may not have begun yet."""
-        return [earlier for earlier in self.turns if earlier.turn != turn]
+        """The turns that are told and began before this one, which may not have begun yet."""
+        return [earlier for earlier in self.turns if earlier.turn != turn and earlier.items]
 
     def tokens(self, turn: int, beside: int) -> int:
         """About how many tokens the next request of this turn holds; `beside`: those of the system prompt and the

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,9 +38,12 @@ class Keyring:
         start. Raises KeyringFault."""
         try:
             _make(self._path)
-            self._keys = MultiFernet(_read(self._path))
         except OSError as error:
             raise KeyringFault(f"the key file {self._path} cannot be made: {error.strerror}") from error
+        keys = _read(self._path)
+        if not keys:
+            raise KeyringFault(f"the key file {self._path} cannot be made: it is a link that leads nowhere")
+        self._keys = MultiFernet(keys)
 
     def encrypt(self, plain: bytes) -> bytes:
         assert self._keys is not None
@@ -87,16 +91,17 @@ def _keys(text: str, where: str) -> list[Fernet]:
 
 def _make(path: Path) -> None:
     """Never in the place of another file, and never half written: it gets its name when it is whole."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(Fernet.generate_key() + b"\n")
-        file.flush()
-        os.fsync(descriptor)
-    with suppress(FileExistsError):
-        os.link(part, path)
-    part.unlink()
+    # Of a name of its own: another server may make the same file now.
+    descriptor, part = tempfile.mkstemp(".part", path.name + ".", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+            file.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        Path(part).unlink()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -156,12 +156,19 @@ class Loops:
     # The beginning and the end.
 
     async def recover(self) -> None:
-        """Every session that is not at rest goes on, oldest first, no faster than there are slots."""
+        """Every session that is not at rest goes on, oldest first, no faster than there are slots. Those that waited
+        for a time hold none, and do not stand in the line behind the others."""
         around = self._around
+        due: list[str] = []
+        at_once: list[str] = []
         for _, session_id, wake_time in await around.log.to_wake():
             if wake_time > around.clock.wall():
                 self._wake_at(session_id, wake_time)
-                continue
+            else:
+                (due if wake_time else at_once).append(session_id)
+        for session_id in due:
+            await self.hand_over(session_id)
+        for session_id in at_once:
             async with around.slots.all:
                 await self.hand_over(session_id)
 

@@ -9,14 +9,13 @@ from managedagents_server.session.conversation import Turn
 from managedagents_server.session.frames import Event
 
 SYSTEM = (
-    "You keep the memory of a conversation between a user and an assistant. You are given its older part and write the "
-    "notes that will stand in its place."
+    "You keep the notes of a long conversation between a user and an assistant. You are given a part of it, and the "
+    "notes on what was before. You write the notes that will stand in the place of both. Keep what still holds of the "
+    "notes so far, and every name, number, date, identifier, decision, preference and open question, and what the "
+    "tools found out, each in a short sentence. Leave out greetings and repetition. Write nothing but the notes."
 )
 
-_TASK = (
-    "Write the notes now. Keep every name, number, date, identifier, decision, preference and open question, and what "
-    "the tools found out, each in a short sentence. Leave out greetings and repetition. Write nothing but the notes."
-)
+_TASK = "Write the notes now."
 
 _CUT = "\n[… left out …]\n"
 
@@ -24,15 +23,18 @@ _CUT = "\n[… left out …]\n"
 def prompt(summary: str, turns: Sequence[Turn], most_bytes: int) -> str:
     """About `most_bytes` long at the most; a turn that has more than its share loses its middle."""
     told = [_told(turn) for turn in turns]
+    summary = cut(summary, most_bytes * 3 // 4)
     share = max(200, (most_bytes - len(summary.encode())) // len(told))
     if sum(len(text.encode()) for text in told) > most_bytes:
-        told = [_cut(text, share) for text in told]
-    notes = f"Notes on what was before:\n{summary}\n\n" if summary else ""
+        told = [cut(text, share) for text in told]
     talk = "\n\n".join(told)
-    return f"{notes}The conversation:\n\n{talk}\n\n{_TASK}"
+    # The notes come last: what stands near the end is least likely to be lost.
+    notes = f"The notes so far:\n{summary}\n\n" if summary else ""
+    return f"The conversation:\n\n{talk}\n\n{notes}{_TASK}"
 
 
-def _cut(text: str, most_bytes: int) -> str:
+def cut(text: str, most_bytes: int) -> str:
+    """Without its middle, where it is longer."""
     encoded = text.encode()
     if len(encoded) <= most_bytes:
         return text

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -11,6 +11,10 @@ _UNICAST = IPv6Network("2000::/3")
 """All public addresses of IPv6 lie here."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 """An address of IPv4 in the last 32 bits, RFC 6052."""
+
+_NEVER = tuple(map(ip_network, ("192.0.0.0/24", "168.63.129.16/32", "3fff::/20")))
+"""What the ipaddress of some Pythons takes for public: special addresses, and those at which clouds tell a machine what
+it is."""
 
 _LOOPBACKS = (ip_address("127.0.0.1"), ip_address("::1"))
 
@@ -27,6 +31,8 @@ class Addresses:
         inner = _inside(address)
         if any(candidate in network for candidate in (address, inner) for network in self._allowed):
             return True
+        if any(inner in network for network in _NEVER):
+            return False
         if isinstance(inner, IPv4Address):
             return inner.is_global and not inner.is_multicast
         return inner in _UNICAST and inner.is_global

@@ -36,7 +36,9 @@ class Limits:
     retry_most: float = field(default=150.0, metadata={"doc": "longest delay between attempts, Retry-After included"})
     model_first_token: float = field(default=300.0, metadata={"doc": "wait for the first token of a model's answer"})
     model_stall: float = field(default=180.0, metadata={"doc": "silence of a model in the middle of its answer"})
-    endpoint_turns: int = field(default=192, metadata={"doc": "turns at work at once on one provider's address"})
+    endpoint_turns: int = field(
+        default=192, metadata={"doc": "turns at work at once on one provider's address, and never more than 3/4 of all"}
+    )
     breaker_failures: int = field(
         default=5, metadata={"doc": "failures in a row after which a provider's address is left alone"}
     )

@@ -1,13 +1,18 @@
 """Base URLs: addresses below which paths are put."""
 
-from urllib.parse import urlsplit
+import re
+from ipaddress import IPv6Address
+from urllib.parse import SplitResult, urlsplit
 
 _PORTS = {"http": 80, "https": 443}
+_MOST = 2048
+_NAME = re.compile(r"(?=.{1,253}$)[\w-]{1,63}(\.[\w-]{1,63})*")
+_IN_BRACKETS = re.compile(r"\[([^%\]]+)\](:\d*)?")
 
 
 def is_base_url(text: str) -> bool:
     """Without a query, and without a password, which could be read wherever the URL stands."""
-    if not text.isprintable() or " " in text:
+    if not text.isprintable() or " " in text or len(text) > _MOST:
         return False
     try:
         parts = urlsplit(text)
@@ -15,7 +20,17 @@ def is_base_url(text: str) -> bool:
     except ValueError:
         return False
     extra = parts.query or parts.fragment or parts.username is not None or parts.password is not None
-    return parts.scheme in _PORTS and bool(host_of(text)) and port != 0 and not extra
+    return parts.scheme in _PORTS and _is_host(parts) and port != 0 and not extra
+
+
+def _is_host(parts: SplitResult) -> bool:
+    if "[" not in parts.netloc:
+        return _NAME.fullmatch((parts.hostname or "").rstrip(".")) is not None
+    found = _IN_BRACKETS.fullmatch(parts.netloc)
+    try:
+        return found is not None and bool(IPv6Address(found[1]).packed)
+    except ValueError:
+        return False
 
 
 def canonical(url: str) -> str:

@@ -818,8 +818,8 @@ class CompactionPolicy(_message.Message):
     threshold: _builtins.float
     """Share of the model's window, above 0 and below 1, at which older turns are folded. 0: 0.8."""
     window_tokens: _builtins.int
-    """The model's window in tokens, at least 256. 0: as the server's table of models says; where it does not say, only the
-    provider's own refusal folds.
+    """The window of the agent's model in tokens, at least 256; of a model that overrides it only where the server's table of
+    models does not know that one. 0: as the table says; where it does not say, only the provider's own refusal folds.
     """
     def __init__(
         self,

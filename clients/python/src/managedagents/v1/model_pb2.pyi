@@ -74,7 +74,7 @@ class Usage(_message.Message):
     reasoning_tokens: _builtins.int
     """Of the output tokens, those spent on reasoning."""
     requests: _builtins.int
-    """Model requests that were answered."""
+    """Model requests that were answered, and whose answer was logged."""
     @_builtins.property
     def model_time(self) -> _duration_pb2.Duration:
         """Time from request to the end of the answer. Zero on a scripted usage that does not say."""
