@@ -59,6 +59,7 @@ async def test_a_session_does_what_its_scenario_says(path: Path, servers: Server
     assert text(await run(scenario, await servers(flags(scenario)))) == expected(path)
 
 
+@pytest.mark.long
 @named([path for path in SCENARIOS if stops_its_server(read(path))])
 async def test_a_server_that_is_stopped_goes_on_as_its_scenario_says(path: Path, tmp_path: Path) -> None:
     scenario = read(path)

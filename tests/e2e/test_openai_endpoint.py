@@ -12,6 +12,8 @@ from support.server import Server, Stub, running
 from support.wires.chat import OpenAIWire, refuse, say, sent, text, use
 from support.wires.server import Reply, Stall
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:

@@ -15,6 +15,8 @@ from support.wires import VENDORS, Vendor, Wire
 from support.wires.faults import slow
 from support.wires.told import Call, Error, Say, Think, Told, answer, error
 
+pytestmark = pytest.mark.long
+
 CUT_OFF = Call("lookup", '{"z": ')
 CALL = Call("lookup", '{"z": 1}')
 WHOLE = answer(Say("Hello"))

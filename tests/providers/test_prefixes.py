@@ -13,6 +13,8 @@ from support.server import Stub
 from support.wires import VENDORS, Vendor, Wire
 from support.wires.told import Call, Say, Think, answer
 
+pytestmark = pytest.mark.long
+
 ANSWERS = (
     answer(Think("let me"), Say("I look"), Call("lookup", '{"z": 1}'), Call("other")),
     answer(Think("and "), Call("lookup", '{"z":2}')),

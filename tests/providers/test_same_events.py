@@ -7,6 +7,8 @@ from providers.rows import ROWS, Row
 from support.server import Stub
 from support.wires import Vendor
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("row", "vendor"),

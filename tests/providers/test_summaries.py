@@ -9,6 +9,8 @@ from support.server import Stub
 from support.wires import COMPATIBLE, VENDORS, Vendor, Wire
 from support.wires.told import Answer, Call, Say, Usage
 
+pytestmark = pytest.mark.long
+
 FULL = Usage(input=900_000, output=5)
 FEW = Usage(3, 1, 0, 0)
 

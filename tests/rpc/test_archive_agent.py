@@ -17,6 +17,8 @@ from support.stubborn import eventually
 from support.wires.told import Answer, Call, Say
 from support.wires.wire import Wire
 
+pytestmark = pytest.mark.long
+
 ASKS = Answer((Call("ask", "{}"),))
 OK = Answer((Say("ok"),))
 

@@ -10,6 +10,8 @@ from support.keys import KEYMARK
 from support.server import Server, Stub
 from support.wires.server import SSE, Received, Reply, WireServer
 
+pytestmark = pytest.mark.long
+
 
 class Echoes(WireServer):
     """Answers with `chunks`, in which KEY is the key that came as chat completions want it."""

@@ -17,6 +17,8 @@ from support.server import Server, Stub
 from support.stubborn import eventually
 from support.wires.told import Answer, Error, Say
 
+pytestmark = pytest.mark.long
+
 
 def marked_files(folder: Path) -> list[str]:
     """The files in which the mark of a test's key stands."""

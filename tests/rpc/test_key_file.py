@@ -13,6 +13,8 @@ from support.keyed import ELSEWHERE, FIELD, FLAGS, create, definition, sent, tur
 from support.keys import key
 from support.server import Server, Stub, running
 
+pytestmark = pytest.mark.long
+
 
 async def test_no_key_file_is_made_before_a_key_comes(keyed: Server, mine: Stub) -> None:
     async with wire() as one:

@@ -18,6 +18,8 @@ from support.wires import COMPATIBLE, Wire
 from support.wires.chat import OpenAIWire
 from support.wires.server import Reply
 
+pytestmark = pytest.mark.long
+
 CONNECTS = status_event_pb2.ERROR_CODE_MODEL_CONNECTION
 QUICK = ("--limit", "retry_first=0.01", "--limit", "retry_most=0.01")
 LOOPBACK = ("--allow-address", "127.0.0.0/8")

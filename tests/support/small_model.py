@@ -14,8 +14,9 @@ reliably at temperature 0; with tools of other names it does not.
 
 Nor does it make notes of a conversation by itself: asked to, it goes on with the conversation, or copies it. So the
 template shows it two worked examples wherever the system prompt is the one of the server's summaries (transcript.py).
-They are of a customer's name, a dog's name and an order number, and such it keeps reliably, in these words: `The
-customer's name is Anna. The dog's name is Bruno. The order number is 7431.` Ask: `What is the dog's name?`
+They are of a customer's name, a dog's name and an order number, and such it keeps from summary to summary, in these
+words: `For the files: the customer's name is Anna. The dog's name is Bruno. The order number is 7431.` Ask: `What is
+the dog's name?`
 
 Temperature 0 and a seed repeat an answer exactly, but for the ids of calls, which the server draws anew.
 """

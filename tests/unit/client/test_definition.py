@@ -97,6 +97,7 @@ def problems_in(tmp_path: Path, text: str) -> list[str]:
     file.write_text(text)
     with pytest.raises(DefinitionError) as caught:
         load_definition(file)
+    file.unlink()
     assert str(caught.value).split("\n") == [str(violation) for violation in caught.value.violations]
     return [str(violation).removeprefix(f"{file}:") for violation in caught.value.violations]
 
