@@ -11,6 +11,8 @@ import pytest
 
 from support.server import Server, running
 
+pytestmark = pytest.mark.long
+
 OUTSIDE = "0.0.0.0:0"
 
 

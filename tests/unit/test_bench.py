@@ -10,6 +10,8 @@ import pytest
 
 from bench.report import Row, table
 
+pytestmark = pytest.mark.long
+
 _TESTS = Path(__file__).parents[1]
 
 

@@ -28,6 +28,8 @@ from support.wires.faults import (
 from support.wires.server import Stall, Step
 from support.wires.told import Call, ErrorKind, Say, answer, error
 
+pytestmark = pytest.mark.long
+
 Made = Callable[..., Model]
 
 CODES: dict[ErrorKind, tuple[status_event_pb2.ErrorCode.ValueType, bool, bool]] = {
