@@ -166,7 +166,7 @@ def _write(file: Path, seen: Seen) -> dict[str, str]:
     )
     return {
         "TEAM_KEY": _key(f"named-{OPENAI}"),
-        "MANAGEDAGENTS_CREDENTIAL_UNUSED": key("unused"),
+        "MANAGEDAGENTS_CREDENTIAL_OPENAI_UNUSED": key("unused"),
         "OPENAI_CUSTOM_HEADERS": headers,
         "ANTHROPIC_CUSTOM_HEADERS": headers,
         "GOOGLE_GENAI_USE_VERTEXAI": "true",

@@ -171,9 +171,9 @@ async def test_a_credential_that_goes_ends_the_turn_and_says_what_to_do(tmp_path
 
 async def test_a_credential_of_the_environment_goes_to_no_address_that_a_definition_gives(tmp_path: Path) -> None:
     async with Wire(COMPATIBLE) as wire:
-        environment = {"MANAGEDAGENTS_CREDENTIAL_TEAM_A": key("team"), "OPENAI_API_KEY": key("leaks")}
+        environment = {"MANAGEDAGENTS_CREDENTIAL_OPENAI_TEAM_A": key("team"), "OPENAI_API_KEY": key("leaks")}
         async with stub_of(tmp_path / "log.db", *LOOPBACK, **environment) as stub:
-            refusal = await unusable(stub, served(wire.base_url, credential="team-a"))
+            refusal = await unusable(stub, served(wire.base_url, credential="openai-team-a"))
             assert refusal == ".provider_model.credential"
             await turn(stub, served(wire.base_url))
         assert KEYMARK not in str([request.headers for request in wire.requests])

@@ -170,6 +170,14 @@ async def test_a_providers_file_that_is_wrong(tmp_path: Path, content: str | Non
     assert not (tmp_path / "log.db").exists()
 
 
+async def test_a_key_in_the_environment_that_is_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANAGEDAGENTS_CREDENTIAL_TEAM_A", "KEYMARK-team-1")
+    code, line = await on(tmp_path / "log.db")
+    assert (code, "'team-a'" in line, "nothing says where it goes" in line) == (1, True, True), line
+    assert "KEYMARK" not in line
+    assert is_empty(tmp_path)
+
+
 async def test_a_key_in_the_environment_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANAGEDAGENTS_CREDENTIAL_TEAM_A", "two words")
     code, line = await on(tmp_path / "log.db")

@@ -32,8 +32,8 @@ key = "{key("openai")}"
 key = "{key("gemini")}"
 base_url = "https://gemini.example.org"
 
-[credentials.anything]
-key = "{key("anything")}"
+[credentials.openai-team-a]
+key = "{key("team")}"
 
 [credentials.gateway]
 key = "{key("gateway")}"
@@ -127,7 +127,9 @@ class TestByNameAlone:
 
 class TestCredentials:
     def test_one_that_is_named(self, operator: Operator) -> None:
-        assert found(operator, served(ANTHROPIC, credential="anything"))[1:3] == ("", key("anything"))
+        assert found(operator, served(OPENAI, credential="openai-team-a"))[1:3] == ("", key("team"))
+        field, why = refused(operator, served(ANTHROPIC, credential="openai-team-a"))
+        assert (field, why) == ("provider_model.credential", "the credential openai-team-a is for openai alone")
 
     def test_its_address_is_the_definitions_where_that_says_none(self, operator: Operator) -> None:
         assert found(operator, served(COMPATIBLE, credential="lan")) == (names.OPENAI_COMPATIBLE, LAN, key("lan"), True)
@@ -150,11 +152,13 @@ class TestCredentials:
         assert (field, why) == ("provider_model.credential", "the credential gateway is for another address")
 
     def test_without_an_address_of_its_own_it_goes_to_the_public_one_only(self, operator: Operator) -> None:
-        public = served(OPENAI, credential="anything", base_url="https://api.openai.com/v1/")
-        assert found(operator, public) == (names.OPENAI, "", key("anything"), False)
-        field, _ = refused(operator, served(OPENAI, credential="anything", base_url="https://evil.example.org/v1"))
+        public = served(OPENAI, credential="openai-team-a", base_url="https://api.openai.com/v1/")
+        assert found(operator, public) == (names.OPENAI, "", key("team"), False)
+        field, _ = refused(operator, served(OPENAI, credential="openai-team-a", base_url="https://evil.example.org/v1"))
         assert field == "provider_model.credential"
-        field, _ = refused(operator, served(COMPATIBLE, credential="anything", base_url="https://api.openai.com/v1"))
+        field, _ = refused(
+            operator, served(COMPATIBLE, credential="openai-team-a", base_url="https://api.openai.com/v1")
+        )
         assert field == "provider_model.credential"
 
     def test_it_goes_to_no_other_provider(self, operator: Operator) -> None:
@@ -162,10 +166,10 @@ class TestCredentials:
         assert refused(operator, asked) == ("provider_model.credential", "the credential openai is for openai alone")
 
     def test_without_any_address(self, operator: Operator) -> None:
-        asked = served(COMPATIBLE, credential="anything")
+        asked = served(COMPATIBLE, credential="openai-team-a")
         assert refused(operator, asked) == (
             "provider_model.credential",
-            "the credential anything is for another address",
+            "the credential openai-team-a is for openai alone",
         )
 
     def test_one_that_is_not_there(self, operator: Operator) -> None:

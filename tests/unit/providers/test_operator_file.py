@@ -92,7 +92,7 @@ def test_all_of_it(path: Path) -> None:
 
 
 def test_no_key_is_ever_shown(path: Path) -> None:
-    write(path, f'[credentials.a]\nkey = "{key("a")}"')
+    write(path, f'[credentials.openai-a]\nkey = "{key("a")}"')
     assert KEYMARK not in repr(operator(path).now())
 
 
@@ -104,21 +104,39 @@ def test_no_key_is_ever_shown(path: Path) -> None:
         ("credentials = 1", "credentials must be tables"),
         ("models = 1", "models must be a list"),
         ("models = [1]", "[[models]] 1 must be a table"),
-        ("credentials.a = 1", "[credentials.a] must be a table"),
-        ("[credentials.a]", "[credentials.a] needs one of key, key_env, key_file, and only one"),
-        (f'[credentials.a]\nkey = "{key("a")}"\nkey_env = "A"', "[credentials.a] needs one of"),
-        (f'[credentials.a]\nkey = "{key("a")}"\nurl = "x"', "[credentials.a] url: is not known"),
-        ("[credentials.a]\nkey = 1", "[credentials.a] key: must be a text"),
-        ('[credentials.a]\nkey = ""', "[credentials.a] its key must be"),
-        (f'[credentials.a]\nkey = "{key("a")} x"', "[credentials.a] its key must be"),
-        (f'[credentials.a]\nkey = "{key("ä")}"', "[credentials.a] its key must be"),
+        ("credentials.openai-a = 1", "[credentials.openai-a] must be a table"),
+        ("[credentials.openai-a]", "[credentials.openai-a] needs one of key, key_env, key_file, and only one"),
+        (f'[credentials.openai-a]\nkey = "{key("a")}"\nkey_env = "A"', "[credentials.openai-a] needs one of"),
+        (f'[credentials.openai-a]\nkey = "{key("a")}"\nurl = "x"', "[credentials.openai-a] url: is not known"),
+        ("[credentials.openai-a]\nkey = 1", "[credentials.openai-a] key: must be a text"),
+        ('[credentials.openai-a]\nkey = ""', "[credentials.openai-a] its key must be"),
+        (f'[credentials.openai-a]\nkey = "{key("a")} x"', "[credentials.openai-a] its key must be"),
+        (f'[credentials.openai-a]\nkey = "{key("ä")}"', "[credentials.openai-a] its key must be"),
         (f'[credentials."a b"]\nkey = "{key("a")}"', "[credentials.a b] its name must be"),
-        ('[credentials.a]\nkey_env = "NOT_SET"', "[credentials.a] key_env: the variable NOT_SET is not set"),
-        ('[credentials.a]\nkey_file = "gone"', "[credentials.a] key_file: "),
-        (f'[credentials.a]\nkey = "{key("a")}"\nprovider = "azure"', "[credentials.a] provider: must be one of"),
-        (f'[credentials.a]\nkey = "{key("a")}"\nbase_url = "ftp://x"', "[credentials.a] base_url: must be an http"),
+        (
+            '[credentials.openai-a]\nkey_env = "NOT_SET"',
+            "[credentials.openai-a] key_env: the variable NOT_SET is not set",
+        ),
+        ('[credentials.openai-a]\nkey_file = "gone"', "[credentials.openai-a] key_file: "),
+        (
+            f'[credentials.openai-a]\nkey = "{key("a")}"\nprovider = "azure"',
+            "[credentials.openai-a] provider: must be one of",
+        ),
+        (
+            f'[credentials.openai-a]\nkey = "{key("a")}"\nbase_url = "ftp://x"',
+            "[credentials.openai-a] base_url: must be an http",
+        ),
+        (f'[credentials.a]\nkey = "{key("a")}"', "[credentials.a] nothing says where it goes"),
+        (f'[credentials.openaix]\nkey = "{key("a")}"', "[credentials.openaix] nothing says where it goes"),
+        (
+            f'[credentials.openai-compatible-a]\nkey = "{key("a")}"',
+            "[credentials.openai-compatible-a] it needs a base_url",
+        ),
         (f'[credentials.ollama]\nkey = "{key("a")}"', "[credentials.ollama] it needs a base_url: ollama has no public"),
-        (f'[credentials.known]\nkey = "{key("a")}"', "[credentials.known] stands in the environment, too"),
+        (
+            f'[credentials.openai-known]\nkey = "{key("a")}"',
+            "[credentials.openai-known] stands in the environment, too",
+        ),
         ('[[models]]\nprovider = "openai"', "[[models]] 1 needs a prefix, or tagged = true"),
         ('[[models]]\nprefix = "a"', "[[models]] 1 provider: must be one of"),
         ('[[models]]\nprefix = "a"\nprovider = "openai"\nname = "b"', "[[models]] 1 name: is not known"),
@@ -131,13 +149,13 @@ def test_no_key_is_ever_shown(path: Path) -> None:
             "[[models]] 2 credential: there is no credential 'x'",
         ),
         (
-            '[[models]]\nprefix = "a"\nprovider = "openai"\nbase_url = "http://other"\ncredential = "known"',
-            "[[models]] 1 credential: known is for another address or provider",
+            '[[models]]\nprefix = "a"\nprovider = "openai"\nbase_url = "http://other"\ncredential = "openai-known"',
+            "[[models]] 1 credential: openai-known is for another address or provider",
         ),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_with_the_place(path: Path, text: str, says: str) -> None:
-    assert refused(path, text, {"known": key("known")}).startswith(says)
+    assert refused(path, text, {"openai-known": key("known")}).startswith(says)
 
 
 def test_a_file_that_cannot_be_read(path: Path) -> None:
@@ -150,18 +168,20 @@ def test_a_file_that_cannot_be_read(path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
 def test_a_key_in_a_file_that_others_may_open_is_refused(path: Path, mode: int) -> None:
-    write(path, f'[credentials.a]\nkey = "{key("a")}"').chmod(mode)
-    with pytest.raises(ProvidersFault, match=r"\[credentials.a\] key: others may read this file; chmod 600 it"):
+    write(path, f'[credentials.openai-a]\nkey = "{key("a")}"').chmod(mode)
+    with pytest.raises(ProvidersFault, match=r"\[credentials.openai-a\] key: others may read this file; chmod 600 it"):
         Operator(path)
 
 
 def test_a_file_without_keys_may_be_open_to_all(path: Path) -> None:
-    write(path, '[credentials.a]\nkey_env = "A"').chmod(0o644)
-    assert operator(path, {"A": key("a")}).now().credentials["a"].key == key("a")
+    write(path, '[credentials.openai-a]\nkey_env = "A"').chmod(0o644)
+    assert operator(path, {"A": key("a")}).now().credentials["openai-a"].key == key("a")
 
 
 def test_credentials_of_the_environment() -> None:
-    assert Operator(None, {"team-a": key("a")}).now().credentials == {"team-a": Credential("team-a", key("a"))}
+    assert Operator(None, {"openai-team-a": key("a")}).now().credentials == {
+        "openai-team-a": Credential("openai-team-a", key("a"), provider="openai")
+    }
     with pytest.raises(ProvidersFault, match="the credential '-' of the environment: its name must be"):
         Operator(None, {"-": key("a")})
     with pytest.raises(ProvidersFault, match="the credential 'a' of the environment: its key must be"):
@@ -170,24 +190,24 @@ def test_credentials_of_the_environment() -> None:
 
 class TestWhileTheServerRuns:
     def test_a_key_is_changed(self, path: Path) -> None:
-        write(path, f'[credentials.a]\nkey = "{key("a", 1)}"')
+        write(path, f'[credentials.openai-a]\nkey = "{key("a", 1)}"')
         told = operator(path)
-        assert told.now().credentials["a"].key == key("a", 1)
-        write(path, f'[credentials.a]\nkey = "{key("a", 2)}"')
-        assert told.now().credentials["a"].key == key("a", 2)
+        assert told.now().credentials["openai-a"].key == key("a", 1)
+        write(path, f'[credentials.openai-a]\nkey = "{key("a", 2)}"')
+        assert told.now().credentials["openai-a"].key == key("a", 2)
 
     def test_a_key_is_changed_in_its_own_file(self, path: Path) -> None:
-        write(path, '[credentials.a]\nkey_file = "a.secret"')
+        write(path, '[credentials.openai-a]\nkey_file = "a.secret"')
         own = write(path.with_name("a.secret"), key("a", 1))
         told = operator(path)
         write(own, key("a", 2))
-        assert told.now().credentials["a"].key == key("a", 2)
+        assert told.now().credentials["openai-a"].key == key("a", 2)
 
     def test_a_credential_goes_and_comes(self, path: Path) -> None:
-        write(path, f'[credentials.a]\nkey = "{key("a")}"')
+        write(path, f'[credentials.openai-a]\nkey = "{key("a")}"')
         told = operator(path)
-        write(path, f'[credentials.b]\nkey = "{key("b")}"')
-        assert set(told.now().credentials) == {"b"}
+        write(path, f'[credentials.openai-b]\nkey = "{key("b")}"')
+        assert set(told.now().credentials) == {"openai-b"}
 
     def test_what_did_not_change_is_not_read_again(self, path: Path) -> None:
         write(path, FULL.replace('key_file = "gateway.secret"', f'key = "{key("gateway")}"'))
@@ -197,28 +217,28 @@ class TestWhileTheServerRuns:
     def test_a_broken_version_changes_nothing_and_is_told_of_once(
         self, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        write(path, f'[credentials.a]\nkey = "{key("a")}"')
+        write(path, f'[credentials.openai-a]\nkey = "{key("a")}"')
         told = operator(path)
-        write(path, f'[credentials.a]\nkey = "{key("a", 2)}')
+        write(path, f'[credentials.openai-a]\nkey = "{key("a", 2)}')
         for _ in range(3):
-            assert told.now().credentials["a"].key == key("a")
+            assert told.now().credentials["openai-a"].key == key("a")
         [record] = caplog.records
         assert record.levelno == logging.ERROR
         assert "it is no TOML" in record.message
         assert KEYMARK not in caplog.text
 
     def test_a_file_that_is_gone_changes_nothing(self, path: Path) -> None:
-        write(path, f'[credentials.a]\nkey = "{key("a")}"')
+        write(path, f'[credentials.openai-a]\nkey = "{key("a")}"')
         told = operator(path)
         path.unlink()
-        assert told.now().credentials["a"].key == key("a")
-        write(path, f'[credentials.a]\nkey = "{key("a", 2)}"')
-        assert told.now().credentials["a"].key == key("a", 2)
+        assert told.now().credentials["openai-a"].key == key("a")
+        write(path, f'[credentials.openai-a]\nkey = "{key("a", 2)}"')
+        assert told.now().credentials["openai-a"].key == key("a", 2)
 
     def test_a_key_file_that_comes_late_is_found(self, path: Path) -> None:
         write(path, "")
         told = operator(path)
-        write(path, '[credentials.a]\nkey_file = "a.secret"')
+        write(path, '[credentials.openai-a]\nkey_file = "a.secret"')
         assert not told.now().credentials
         write(path.with_name("a.secret"), key("a"))
-        assert told.now().credentials["a"].key == key("a")
+        assert told.now().credentials["openai-a"].key == key("a")

@@ -27,7 +27,7 @@ class Variables:
 
 
 def credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """MANAGEDAGENTS_CREDENTIAL_TEAM_A is the key of team-a."""
+    """MANAGEDAGENTS_CREDENTIAL_OPENAI_TEAM_A is the key of openai-team-a."""
     return {
         name.removeprefix(CREDENTIAL).lower().replace("_", "-"): key
         for name, key in environ.items()

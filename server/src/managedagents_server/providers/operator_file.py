@@ -35,7 +35,7 @@ class Credential:
     name: str
     key: str = field(repr=False)
     base_url: str = ""
-    """Canonical. Empty: the public address of a provider."""
+    """Canonical. Empty: the public address of its provider."""
     provider: str = ""
     """Whose key it is. Empty: of whoever is at the address."""
 
@@ -58,16 +58,26 @@ class Settings:
 
 
 def credential(name: str, key: str, base_url: str = "", provider: str = "") -> Credential:
-    """One that is called like a provider is for that provider. Raises ProvidersFault, whose message begins with what is
-    wrong."""
+    """Where neither an address nor a provider is given, the name says whose it is: openai, openai-team-a. Raises
+    ProvidersFault, whose message begins with what is wrong."""
     if not _NAME.fullmatch(name):
         raise ProvidersFault("its name must be 1 to 64 of the characters A-Z a-z 0-9 . _ and -")
     if not _KEY.fullmatch(key):
         raise ProvidersFault("its key must be 1 to 8192 visible ASCII characters")
-    provider = provider or (name if name in _PROVIDERS else "")
-    if provider and not base_url and provider not in PUBLIC:
+    provider = provider or ("" if base_url and name not in _PROVIDERS else _named_after(name))
+    if not provider and not base_url:
+        raise ProvidersFault(
+            "nothing says where it goes: call it after its provider, openai-NAME, or give it a base_url"
+        )
+    if not base_url and provider not in PUBLIC:
         raise ProvidersFault(f"it needs a base_url: {provider} has no public address")
     return Credential(name, key, base_url, provider)
+
+
+def _named_after(name: str) -> str:
+    """The provider that a name is, or begins with before a dash. Empty: none."""
+    fitting = [provider for provider in _PROVIDERS if name == provider or name.startswith(f"{provider}-")]
+    return max(fitting, key=len, default="")
 
 
 def signature(path: Path) -> Signature | None:
