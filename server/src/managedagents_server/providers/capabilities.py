@@ -11,7 +11,7 @@ from managedagents.v1 import agent_pb2
 from managedagents_server.providers import names
 from managedagents_server.providers.base import Endpoint
 
-_SPEEDS = frozenset({names.OPENAI, names.ANTHROPIC, names.SCRIPTED})
+_SPEEDS = frozenset({names.OPENAI, names.ANTHROPIC})
 _SEEDLESS = {names.OPENAI: "OpenAI's Responses interface", names.ANTHROPIC: "Anthropic"}
 _MOST_STOPS = {names.OPENAI: 0, names.GEMINI: 5}
 _HOTTEST = {names.ANTHROPIC: 1.0}

@@ -65,15 +65,14 @@ class Agents:
     async def _row(self, agent_id: str, version: int | None = None) -> AgentRow:
         row = await self._around.log.agent(TENANT, agent_id, version)
         if row is None:
-            of_version = "" if version is None else f" of version {version}"
-            raise AgentNotFound(f"there is no agent {agent_id}{of_version}", agent_id=agent_id)
+            raise AgentNotFound.of(agent_id, version)
         return row
 
     async def _replaceable(self, request: pb.UpdateAgentRequest) -> AgentRow:
         """The newest version, which must be the one that the request replaces."""
         row = await self._row(request.agent_id)
         if row.archive_time is not None:
-            raise AgentArchived(f"the agent {row.agent_id} is archived", agent_id=row.agent_id)
+            raise AgentArchived.of(row.agent_id)
         if row.version != request.version:
             raise VersionConflict(
                 f"the agent {row.agent_id} is of version {row.version}, not {request.version}",

@@ -10,7 +10,7 @@ from managedagents_server.session.around import Around
 from managedagents_server.session.compact import may_compact
 from managedagents_server.session.frames import Event
 from managedagents_server.session.live import LiveEnd, LiveResponse
-from managedagents_server.session.outcome import TOO_LONG, again, given_up, outcome_of, too_much
+from managedagents_server.session.outcome import TOO_LONG, again, given_up, model_of, outcome_of, too_much
 from managedagents_server.session.plan import Ask
 from managedagents_server.session.session import Session
 from managedagents_server.words import failpoints
@@ -64,7 +64,7 @@ def _show(session: Session, around: Around, live: LiveResponse) -> None:
 async def _request(session: Session, around: Around, on_delta: Callable[[Delta], None]) -> tuple[str, Answer]:
     """The answer, and the provider that gave it."""
     definition = session.definition
-    model = around.providers.model(definition.model, await around.keys.inline_key(session))
+    model = await model_of(session, around)
     conversation = await session.conversation()
     request = ModelRequest(
         system=definition.system,

@@ -10,7 +10,7 @@ from managedagents_server.session.around import Around
 from managedagents_server.session.conversation import Turn
 from managedagents_server.session.frames import Event
 from managedagents_server.session.interruptible import until_interrupted
-from managedagents_server.session.outcome import again, given_up, outcome_of, too_much
+from managedagents_server.session.outcome import again, given_up, model_of, outcome_of, too_much
 from managedagents_server.session.plan import Ask
 from managedagents_server.session.session import Session
 from managedagents_server.words import failpoints
@@ -95,7 +95,7 @@ async def _summarise(
     session: Session, around: Around, summary: str, turns: Sequence[Turn], room: int, window: int
 ) -> tuple[str, Answer]:
     """The summary, and the provider that it is from."""
-    model = around.providers.model(session.definition.model, await around.keys.inline_key(session))
+    model = await model_of(session, around)
     settings = agent_pb2.ModelSettings()
     settings.CopyFrom(session.definition.model_settings)
     for of_answers in ("max_tokens", "response_schema_json", "stop_sequences", "thinking_effort"):

@@ -5,7 +5,7 @@ import random
 from collections.abc import Awaitable, Sequence
 
 from managedagents.v1 import status_event_pb2
-from managedagents_server.providers.base import ModelFailure
+from managedagents_server.providers.base import Model, ModelFailure
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
 from managedagents_server.session.frames import Event
@@ -14,6 +14,11 @@ from managedagents_server.session.session import Session
 
 ErrorCode = status_event_pb2.ErrorCode
 TOO_LONG = status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG
+
+
+async def model_of(session: Session, around: Around) -> Model:
+    """The session's model, with its key, ready to be asked. Raises ModelFailure."""
+    return around.providers.model(session.definition.model, await around.keys.inline_key(session))
 
 
 async def outcome_of(session: Session, work: Awaitable[T]) -> T | ModelFailure | None:

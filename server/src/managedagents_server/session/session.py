@@ -64,8 +64,6 @@ class Session:
         """Where an interrupt takes hold of what the loop waits for."""
         self.lost = False
         """A commit failed, or the session is deleted: whoever needs it reads it anew."""
-        self.crashes = 0
-        """Exceptions in a row of the loop."""
         self._log = log
         self._clock = clock
         self._next_wake = next_wake

@@ -34,10 +34,9 @@ class Starts:
         version = request.version if request.HasField("version") else None
         row = await around.log.agent(TENANT, request.agent_id, version)
         if row is None:
-            of_version = "" if version is None else f" of version {version}"
-            raise AgentNotFound(f"there is no agent {request.agent_id}{of_version}", agent_id=request.agent_id)
+            raise AgentNotFound.of(request.agent_id, version)
         if row.archive_time is not None:
-            raise _archived(request.agent_id)
+            raise AgentArchived.of(request.agent_id)
         session_id = ids.session_id()
         overrides, model_key = _overrides(request)
         agent = await self._registry.pinned(request.agent_id, row.version, overrides)
@@ -71,7 +70,7 @@ class Starts:
         try:
             session_key = await around.log.start_session(new)
         except AgentConflict as error:
-            raise _archived(request.agent_id) from error
+            raise AgentArchived.of(request.agent_id) from error
         self._loops.start(self._registry.add(session_key, session_id, agent, state))
         return response
 
@@ -97,10 +96,6 @@ def _overrides(request: pb.StartSessionRequest) -> tuple[bytes | None, str]:
     overrides.CopyFrom(request.overrides)
     key = take_key(overrides.model)
     return overrides.SerializeToString(), key
-
-
-def _archived(agent_id: str) -> AgentArchived:
-    return AgentArchived(f"the agent {agent_id} is archived", agent_id=agent_id)
 
 
 def _never_was(refused: RuntimeFault) -> RuntimeFault:

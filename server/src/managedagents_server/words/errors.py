@@ -61,6 +61,11 @@ class NotImplementedYet(RuntimeFault):
 class AgentNotFound(RuntimeFault):
     reason = error_pb2.ERROR_REASON_AGENT_NOT_FOUND
 
+    @classmethod
+    def of(cls, agent_id: str, version: int | None) -> "AgentNotFound":
+        of_version = "" if version is None else f" of version {version}"
+        return cls(f"there is no agent {agent_id}{of_version}", agent_id=agent_id)
+
 
 class SessionNotFound(RuntimeFault):
     reason = error_pb2.ERROR_REASON_SESSION_NOT_FOUND
@@ -84,6 +89,10 @@ class SessionTerminal(RuntimeFault):
 
 class AgentArchived(RuntimeFault):
     reason = error_pb2.ERROR_REASON_AGENT_ARCHIVED
+
+    @classmethod
+    def of(cls, agent_id: str) -> "AgentArchived":
+        return cls(f"the agent {agent_id} is archived", agent_id=agent_id)
 
 
 class VersionConflict(RuntimeFault):
