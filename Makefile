@@ -25,7 +25,8 @@ setup: .venv/.stamp ## make .venv from the lock, with both packages editable (th
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "installing the locked packages into .venv"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --require-hashes -r requirements.lock
+	@# The lock is whole. Left to resolve, older pips take an extra of a locked package for another, unlocked one.
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e clients/python -e server
 	@touch $@
 
