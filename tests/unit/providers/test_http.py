@@ -2,37 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Iterable
+from dataclasses import replace
 
-import httpcore2
 import pytest
 
+from managedagents.v1 import status_event_pb2
 from managedagents_server.providers import names
 from managedagents_server.providers.base import Endpoint
 from managedagents_server.providers.deferred import DeferredModel, Vendors
 from managedagents_server.providers.http import Connections, call
+from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.clock import SystemClock
 from managedagents_server.words.limits import Limits
 from support.asking import ask, failing, said
-from support.wires import COMPATIBLE, Wire
-
-
-class Watched(httpcore2.AsyncNetworkBackend):
-    """Says where it was asked to connect to, and does not."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, int]] = []
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the interface is httpcore2's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        self.asked.append((host, port))
-        raise httpcore2.ConnectError("watched")
+from support.keys import key
+from support.wires import COMPATIBLE, Vendor, Wire
 
 
 async def test_connections_are_kept_to_public_addresses_alone() -> None:
@@ -46,15 +30,19 @@ async def test_connections_are_kept_to_public_addresses_alone() -> None:
     assert [received.connection for received in wire.requests] == [1, 1, 2, 3]
 
 
-async def test_the_network_is_chosen_by_whether_private_addresses_are_allowed() -> None:
-    networks = {True: Watched(), False: Watched()}
-    vendors = Vendors(SystemClock(), Limits(), networks.__getitem__)
-    for private in (True, False):
-        endpoint = Endpoint(names.OPENAI_COMPATIBLE, "m", f"http://{private}.example:81/v1".lower(), private=private)
-        await failing(DeferredModel(endpoint, vendors))
+async def test_in_a_turn_it_is_a_failure_that_says_what_to_do_whoever_is_asked(vendor: Vendor) -> None:
+    vendors = Vendors(SystemClock(), Limits(), Addresses())
+    async with Wire(vendor) as wire:
+        endpoint = Endpoint(vendor.name, vendor.model, wire.base_url, key(vendor.name))
+        failure = await failing(DeferredModel(endpoint, vendors))
+        assert (failure.code, failure.transient) == (status_event_pb2.ERROR_CODE_MODEL_REJECTED, False)
+        assert not failure.content_rejected
+        assert failure.message.startswith("127.0.0.1 has no public address")
+        assert not wire.requests
+        # What the operator wrote himself may be anywhere.
+        await ask(DeferredModel(replace(endpoint, private=True), vendors), said("hi"))
+        assert len(wire.requests) == 1
     await vendors.close()
-    assert networks[True].asked == [("true.example", 81)]
-    assert networks[False].asked == [("false.example", 81)]
 
 
 async def test_outside_of_a_call_no_key_is_sent() -> None:
@@ -86,6 +74,7 @@ def test_a_vendors_library_comes_with_its_first_request_alone(provider: str, mod
 import asyncio, sys
 from managedagents_server.providers.base import Endpoint
 from managedagents_server.providers.deferred import Vendors
+from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.clock import SystemClock
 from managedagents_server.words.limits import Limits
 async def main():

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from managedagents.v1 import agent_pb2
 from managedagents_server.providers import capabilities, statuses
@@ -17,9 +16,6 @@ from managedagents_server.words.addresses import Addresses, Network
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.errors import InvalidRequest, ProviderUnusable, Violation
 from managedagents_server.words.limits import Limits
-
-if TYPE_CHECKING:
-    from managedagents_server.providers.network import CheckedNetwork
 
 __all__ = ["Operator", "Providers", "ProvidersFault"]
 
@@ -38,7 +34,7 @@ class Providers:
         self._clock = clock
         self._operator = operator or Operator()
         self._addresses = Addresses(allowed)
-        self._vendors = Vendors(clock, limits, self._network)
+        self._vendors = Vendors(clock, limits, self._addresses)
         self._breaker = Breaker(clock, limits)
         self._kept: OrderedDict[Endpoint, Model] = OrderedDict()
 
@@ -104,13 +100,6 @@ class Providers:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(endpoint)
         return model
-
-    def _network(self, private: bool) -> "CheckedNetwork | None":
-        if private:
-            return None
-        from managedagents_server.providers.network import CheckedNetwork
-
-        return CheckedNetwork(self._addresses)
 
     async def close(self) -> None:
         """Closes the connections to the providers. Models cannot be asked any more."""

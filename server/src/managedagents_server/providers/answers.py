@@ -3,9 +3,9 @@
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 
 from google.protobuf import duration_pb2
+from pydantic import TypeAdapter
 from pydantic_ai import messages as library
 
 from managedagents.v1 import model_pb2
@@ -25,6 +25,9 @@ _TOKENS_MOST = 10**12
 _GIVEN_UP = frozenset({"FINISH_REASON_UNSPECIFIED", "OTHER"})
 """Gemini's words for an end that it cannot explain, which the library takes for a plain one."""
 
+
+_STORED = TypeAdapter(list[library.ModelResponse])
+"""Writes what the library's own adapter of messages writes, without trying which kind of message each is."""
 
 _INCOMPLETE = "incomplete"
 """Said by servers that imitate OpenAI's Responses and leave out why."""
@@ -104,7 +107,7 @@ def answer(response: library.ModelResponse, asked: str, seconds: float) -> Answe
         stop_reason=stop_reason,
         model=_name(response.model_name or ""),
         usage=_usage(response, seconds),
-        verbatim=library.ModelMessagesTypeAdapter.dump_json([response]),
+        verbatim=_STORED.dump_json([response]),
     )
 
 
@@ -186,7 +189,7 @@ def _parts(response: library.ModelResponse) -> Iterable[Part]:
 
 def _usage(response: library.ModelResponse, seconds: float) -> model_pb2.Usage:
     model_time = duration_pb2.Duration()
-    model_time.FromTimedelta(timedelta(seconds=seconds))
+    model_time.FromNanoseconds(int(seconds * 1e9))
     usage = response.usage
     return model_pb2.Usage(
         input_tokens=_count(usage.input_tokens),

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from managedagents_server.providers import names, statuses
 from managedagents_server.providers.base import Answer, Delta, Endpoint, Model, ModelRequest
 from managedagents_server.providers.texts import well_formed, without
+from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
 if TYPE_CHECKING:
     import httpx2
 
-    from managedagents_server.providers.http import Connections, Network
+    from managedagents_server.providers.http import Connections
     from managedagents_server.providers.vendor import Wire
 
 _MODULES = {
@@ -34,11 +35,11 @@ _MODULES = {
 class Vendors:
     """Builds the real models over the connections that they share."""
 
-    def __init__(self, clock: Clock, limits: Limits, network: "Network | None" = None) -> None:
-        """`network` makes what opens the connections; it is called in a thread, once a kind."""
+    def __init__(self, clock: Clock, limits: Limits, addresses: Addresses | None = None) -> None:
+        """`addresses`: those that endpoints may have which the operator did not name himself. None: all."""
         self._clock = clock
         self._limits = limits
-        self._network = network
+        self._addresses = addresses
         self._one_at_a_time = asyncio.Lock()
         # A cancelled turn leaves its thread behind, which goes on while the next one begins.
         self._one_builder = threading.Lock()
@@ -54,7 +55,7 @@ class Vendors:
         with self._one_builder:
             adapter = _adapter(endpoint.provider)
             if self._connections is None:
-                self._connections = http.Connections(self._network, self._limits)
+                self._connections = http.Connections(self._addresses, self._limits)
             wire = _wire(adapter, endpoint, self._connections.client(endpoint))
         return vendor.VendorModel(endpoint, wire, self._clock, self._limits)
 

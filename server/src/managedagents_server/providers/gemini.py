@@ -13,6 +13,7 @@ from managedagents_server.providers import names, statuses
 from managedagents_server.providers.attachments import Takes
 from managedagents_server.providers.base import Endpoint
 from managedagents_server.providers.capabilities import GEMINI_MODEL
+from managedagents_server.providers.gemini_pieces import read_faster
 from managedagents_server.providers.places import PUBLIC
 from managedagents_server.providers.vendor import NO_KEY, Wire, merged, sampling, thinking
 
@@ -40,6 +41,8 @@ _TAKES = Takes(
         }
     ),
 )
+
+read_faster()
 
 
 def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:

@@ -1,32 +1,21 @@
 """The HTTP that all vendors share. Imports httpx2: only for modules that come with the first request."""
 
-import ssl
-from collections.abc import AsyncIterator, Callable
+import re
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-import httpcore2
 import httpx2
 
+from managedagents_server.network.connector import Network
 from managedagents_server.providers.base import Endpoint
-from managedagents_server.providers.bounded import Beginning, Bounded
-from managedagents_server.providers.closing import ClosingNetwork
+from managedagents_server.providers.transport import Transport
+from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.limits import Limits
 
-Network = Callable[[bool], httpcore2.AsyncNetworkBackend | None]
-"""Makes what opens the connections, for endpoints that are private (True) and for all others. None: httpcore2's own."""
-
-_CONNECT = 5.0
-"""Seconds until a connection stands."""
-
-_KEPT = 64
 _KEPT_SECONDS = 30.0
-
-_SENT_A_BYTE = 64
-"""Bytes that may be sent for each that is kept of an answer: every few characters come in an event of their own."""
-_SENT_A_BYTE_IN_LINE = 8
-"""The same for one line. The last event of some providers tells the answer once more, and the request."""
+"""For which an idle connection to a vendor's public address is kept."""
 
 _HEADERS = frozenset(
     {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
@@ -38,6 +27,7 @@ class Call:
     """One request to a model."""
 
     headers: frozenset[str]
+    unread: re.Pattern[bytes] | None
     responses: list[httpx2.Response] = field(default_factory=list)
 
     @property
@@ -49,14 +39,15 @@ _CALL: ContextVar[Call | None] = ContextVar("managedagents_provider_call", defau
 
 
 @asynccontextmanager
-async def call(headers: frozenset[str]) -> AsyncIterator[Call]:
+async def call(headers: frozenset[str], unread: re.Pattern[bytes] | None = None) -> AsyncIterator[Call]:
     """What is sent in here is one request to a model. `headers`: those of its vendor, in small letters, that go out
     beside the usual ones: the libraries add more from variables of the environment, and what they know of this machine.
+    `unread`: events of its streams that the library does nothing with, and still takes its time over.
 
     At the end every response that was begun is closed, and so is its connection: google-genai leaves that of a stream
     that broke off or was not read to its end.
     """
-    here = Call(_HEADERS | headers)
+    here = Call(_HEADERS | headers, unread)
     token = _CALL.set(here)
     try:
         yield here
@@ -69,12 +60,12 @@ async def call(headers: frozenset[str]) -> AsyncIterator[Call]:
 class Connections:
     """The clients, each made when it is first needed."""
 
-    def __init__(self, network: Network | None, limits: Limits) -> None:
-        self._network = network
+    def __init__(self, addresses: Addresses | None, limits: Limits) -> None:
+        """`addresses`: those that endpoints may have which the operator did not name himself. None: all."""
         self._limits = limits
+        tls = httpx2.create_ssl_context(trust_env=False)
+        self._networks = {True: Network(None, tls), False: Network(addresses, tls)}
         self._clients: dict[tuple[bool, bool], httpx2.AsyncClient] = {}
-        self._networks: list[ClosingNetwork] = []
-        self._tls = httpx2.create_ssl_context(trust_env=False)
 
     def client(self, endpoint: Endpoint) -> httpx2.AsyncClient:
         """Connections to a vendor's public address are kept, which saves a handshake a request. Elsewhere each request
@@ -91,53 +82,19 @@ class Connections:
     async def aclose(self) -> None:
         for client in self._clients.values():
             await client.aclose()
-        for network in self._networks:
-            await network.closed()
+        for network in self._networks.values():
+            await network.aclose()
 
     def _made(self, private: bool, kept: bool) -> httpx2.AsyncClient:
-        chosen = self._network(private) if self._network is not None else None
-        network = ClosingNetwork(chosen or httpcore2.AnyIOBackend())
-        self._networks.append(network)
-        pool = httpcore2.AsyncConnectionPool(
-            ssl_context=self._tls,
-            max_connections=None,
-            max_keepalive_connections=_KEPT if kept else 0,
-            keepalive_expiry=_KEPT_SECONDS,
-            network_backend=network,
-        )
+        network = self._networks[private]
         return httpx2.AsyncClient(
-            transport=_Transport(pool, self._tls, self._limits.response_bytes),
+            transport=Transport(lambda: network.connector(_KEPT_SECONDS), self._limits.response_bytes, shared=kept),
             trust_env=False,
             event_hooks={"request": [_prepare], "response": [_remember]},
         )
 
 
-class _Transport(httpx2.AsyncHTTPTransport):
-    """httpx2's own, over a pool whose network we choose: its constructor has no argument for that. What comes is
-    bounded, by what is kept of it at most."""
-
-    def __init__(self, pool: httpcore2.AsyncConnectionPool, tls: ssl.SSLContext, kept: int) -> None:
-        super().__init__(verify=tls, trust_env=False)
-        self._pool = pool
-        self._kept = kept
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await super().handle_async_request(request)
-        # Nothing compressed was asked for: a little of it may be gigabytes.
-        response.headers.pop("content-encoding", None)
-        assert isinstance(response.stream, httpx2.AsyncByteStream)
-        if response.is_success:
-            most, most_of_line = self._kept * _SENT_A_BYTE, self._kept * _SENT_A_BYTE_IN_LINE
-            response.stream = Bounded(response.stream, most, most_of_line)
-        else:
-            response.stream = Beginning(response.stream)
-        return response
-
-
 async def _prepare(request: httpx2.Request) -> None:
-    # How long a model may be silent is watched over its tokens, not here; and not every library leaves the client's
-    # own timeout in force.
-    request.extensions["timeout"] = httpx2.Timeout(None, connect=_CONNECT).as_dict()
     here = _CALL.get()
     known = here.headers if here is not None else _HEADERS
     for name in list(request.headers):
@@ -149,3 +106,21 @@ async def _prepare(request: httpx2.Request) -> None:
 async def _remember(response: httpx2.Response) -> None:
     if (here := _CALL.get()) is not None:
         here.responses.append(response)
+        if here.unread is not None:
+            assert isinstance(response.stream, httpx2.AsyncByteStream)
+            response.stream = _Without(here.unread, response.stream)
+
+
+class _Without(httpx2.AsyncByteStream):
+    """What did not come in one piece is left in."""
+
+    def __init__(self, unread: re.Pattern[bytes], inner: httpx2.AsyncByteStream) -> None:
+        self._unread = unread
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._inner:
+            yield self._unread.sub(b"", piece)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

@@ -22,6 +22,8 @@ _TAKES = Takes(
     images=frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"}), files=frozenset({"application/pdf"})
 )
 
+_UNREAD = re.compile(rb"event: response\.content_part\.(?:added|done)\ndata: [^\n]*\n\n")
+
 _TIERS: dict[agent_pb2.ModelSpeed.ValueType, Literal["default", "priority"]] = {
     agent_pb2.MODEL_SPEED_STANDARD: "default",
     agent_pb2.MODEL_SPEED_FAST: "priority",
@@ -51,7 +53,7 @@ def wire(endpoint: Endpoint, http: httpx2.AsyncClient) -> Wire:
     def settings(asked: agent_pb2.ModelSettings) -> ModelSettings:
         return _settings(asked, endpoint.speed, model.profile)
 
-    return Wire(model, settings, _TAKES, HEADERS)
+    return Wire(model, settings, _TAKES, HEADERS, unread=_UNREAD)
 
 
 def _settings(

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -53,6 +54,8 @@ class Wire:
     takes: Takes
     headers: frozenset[str]
     """Those of this vendor that go out beside the usual ones."""
+    unread: re.Pattern[bytes] | None = None
+    """Events of a stream that the library does nothing with."""
     strict: bool | None = False
     """Whether a response schema is held strictly. None: the library's own choice."""
 
@@ -110,7 +113,7 @@ class VendorModel:
         limit, waited_for = self._limits.model_first_token, "the first token"
         try:
             async with asyncio.timeout(limit) as silence, AsyncExitStack() as stack:
-                call = await stack.enter_async_context(http.call(self._wire.headers))
+                call = await stack.enter_async_context(http.call(self._wire.headers, self._wire.unread))
                 stream = await self._open(call, stack, messages, settings, self._parameters(request))
                 events = aiter(stream)
                 for number in itertools.count(1):
