@@ -11,7 +11,8 @@ COMMITTED = ROOT / "clients" / "python" / "src"
 
 
 def stubs(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text("utf-8") for path in sorted(folder.rglob("*_pb2*.py*"))}
+    found = (path for path in sorted(folder.rglob("*_pb2*.py*")) if path.suffix in (".py", ".pyi"))
+    return {str(path.relative_to(folder)): path.read_text("utf-8") for path in found}
 
 
 def generate(folder: Path) -> None:

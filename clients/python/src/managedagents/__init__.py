@@ -8,7 +8,15 @@ The messages and the bare gRPC stubs are in `managedagents.v1`.
 
 from managedagents._channel import TLS
 from managedagents._client import Client
-from managedagents._definition import Definition, Overrides, load_definition, parse_definition, parse_overrides
+from managedagents._definition import (
+    Definition,
+    Environment,
+    Overrides,
+    load_definition,
+    parse_definition,
+    parse_environment,
+    parse_overrides,
+)
 from managedagents._errors import (
     AgentArchivedError,
     DeadlineExceededError,
@@ -29,6 +37,7 @@ from managedagents._errors import (
     RequestIdReusedError,
     ServerFaultError,
     SessionTerminalError,
+    ToolUnusableError,
     ToolUseClosedError,
     UnauthenticatedError,
     UnavailableError,
@@ -48,6 +57,7 @@ __all__ = [
     "DeadlineExceededError",
     "Definition",
     "DefinitionError",
+    "Environment",
     "EventUnreadableError",
     "FieldViolation",
     "Follow",
@@ -71,6 +81,7 @@ __all__ = [
     "RunResult",
     "ServerFaultError",
     "SessionTerminalError",
+    "ToolUnusableError",
     "ToolUse",
     "ToolUseClosedError",
     "Tools",
@@ -82,6 +93,7 @@ __all__ = [
     "kind_of",
     "load_definition",
     "parse_definition",
+    "parse_environment",
     "parse_overrides",
     "result_event",
     "stop_reason_of",

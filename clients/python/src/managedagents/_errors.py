@@ -107,6 +107,10 @@ class ProviderUnusableError(ManagedAgentsError):
     """The model's provider cannot be used as the definition asks."""
 
 
+class ToolUnusableError(ManagedAgentsError):
+    """A tool of the definition cannot be used at this server."""
+
+
 class UnauthenticatedError(ManagedAgentsError):
     """No token, or one that the server does not know."""
 
@@ -165,6 +169,7 @@ BY_REASON: Mapping[str, type[ManagedAgentsError]] = {
     "LOG_REPLACED": LogReplacedError,
     "LIMIT_EXCEEDED": LimitExceededError,
     "PROVIDER_UNUSABLE": ProviderUnusableError,
+    "TOOL_UNUSABLE": ToolUnusableError,
     "UNAUTHENTICATED": UnauthenticatedError,
     "EVENT_UNREADABLE": EventUnreadableError,
     "INTERNAL": ServerFaultError,

@@ -35,6 +35,7 @@ STATUS: Mapping[error_pb2.ErrorReason.ValueType, grpc.StatusCode] = {
     error_pb2.ERROR_REASON_DRAINING: grpc.StatusCode.UNAVAILABLE,
     error_pb2.ERROR_REASON_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
     error_pb2.ERROR_REASON_PROVIDER_UNUSABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    error_pb2.ERROR_REASON_TOOL_UNUSABLE: grpc.StatusCode.FAILED_PRECONDITION,
     error_pb2.ERROR_REASON_INTERNAL: grpc.StatusCode.INTERNAL,
     error_pb2.ERROR_REASON_INVALID_PAGE_TOKEN: grpc.StatusCode.INVALID_ARGUMENT,
     error_pb2.ERROR_REASON_DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,

@@ -131,6 +131,10 @@ class ProviderUnusable(RuntimeFault):
     reason = error_pb2.ERROR_REASON_PROVIDER_UNUSABLE
 
 
+class ToolUnusable(RuntimeFault):
+    reason = error_pb2.ERROR_REASON_TOOL_UNUSABLE
+
+
 class InvalidPageToken(RuntimeFault):
     reason = error_pb2.ERROR_REASON_INVALID_PAGE_TOKEN
 

@@ -43,6 +43,14 @@ class Limits:
         default=5, metadata={"doc": "failures in a row after which a provider's address is left alone"}
     )
     breaker_seconds: float = field(default=30.0, metadata={"doc": "for how long, until one request tries it again"})
+    tool_wall_time: float = field(
+        default=120.0, metadata={"doc": "one call of a built-in tool; an environment may ask for less"}
+    )
+    tool_cpu_time: float = field(default=60.0, metadata={"doc": "processor time of one such call; likewise"})
+    tool_memory_bytes: int = field(default=1024 * MIB, metadata={"doc": "memory of one such call; likewise"})
+    tool_processes: int = field(default=64, metadata={"doc": "processes at once of one such call; likewise"})
+    tool_file_bytes: int = field(default=256 * MIB, metadata={"doc": "one file that tools write; likewise"})
+    workspace_bytes: int = field(default=1024 * MIB, metadata={"doc": "a session's workspace; likewise"})
     heartbeat: float = field(default=10.0, metadata={"doc": "silence of a stream before a progress message"})
     request_id_hours: float = field(default=24.0, metadata={"doc": "hours that a request id is remembered"})
     drain_grace: float = field(default=10.0, metadata={"doc": "time that running turns get at SIGTERM"})

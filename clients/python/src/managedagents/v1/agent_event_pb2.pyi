@@ -61,7 +61,7 @@ class _ToolResultCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ToolR
     TOOL_RESULT_CAUSE_RAN: _ToolResultCause.ValueType  # 1
     """The tool ran; the content is its answer."""
     TOOL_RESULT_CAUSE_DENIED: _ToolResultCause.ValueType  # 2
-    """It was not allowed to run, or is no tool of the agent."""
+    """It was not allowed to run, is no tool of the agent, or its input does not fit the tool's schema."""
     TOOL_RESULT_CAUSE_INTERRUPTED: _ToolResultCause.ValueType  # 3
     """An interrupt ended the turn first."""
     TOOL_RESULT_CAUSE_TIMED_OUT: _ToolResultCause.ValueType  # 4
@@ -77,7 +77,7 @@ TOOL_RESULT_CAUSE_UNSPECIFIED: ToolResultCause.ValueType  # 0
 TOOL_RESULT_CAUSE_RAN: ToolResultCause.ValueType  # 1
 """The tool ran; the content is its answer."""
 TOOL_RESULT_CAUSE_DENIED: ToolResultCause.ValueType  # 2
-"""It was not allowed to run, or is no tool of the agent."""
+"""It was not allowed to run, is no tool of the agent, or its input does not fit the tool's schema."""
 TOOL_RESULT_CAUSE_INTERRUPTED: ToolResultCause.ValueType  # 3
 """An interrupt ended the turn first."""
 TOOL_RESULT_CAUSE_TIMED_OUT: ToolResultCause.ValueType  # 4
@@ -174,7 +174,9 @@ Global___AgentThinking: _TypeAlias = AgentThinking  # noqa: Y015
 
 @_typing.final
 class AgentToolUse(_message.Message):
-    """The model calls a built-in tool, or a name that is no tool of the agent (then the decision is DENY)."""
+    """The model calls a built-in tool; or what is not to run: a name that is no tool of the agent, or an input that does not
+    fit the tool's schema (then the decision is DENY, and the result, in the same write, tells the model why).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -524,7 +524,7 @@ Global___CustomTool: _TypeAlias = CustomTool  # noqa: Y015
 
 @_typing.final
 class BashTool(_message.Message):
-    """A shell: a fresh process for each call."""
+    """A shell, called as `bash`: a fresh process for each call. Not repeated after a crash."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -541,7 +541,7 @@ Global___BashTool: _TypeAlias = BashTool  # noqa: Y015
 
 @_typing.final
 class FilesystemTool(_message.Message):
-    """Reads, writes, edits, lists and searches files."""
+    """Reads, writes, edits, lists and searches files, called as `filesystem`. All but an edit is repeated after a crash."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -558,7 +558,7 @@ Global___FilesystemTool: _TypeAlias = FilesystemTool  # noqa: Y015
 
 @_typing.final
 class CodeExecutionTool(_message.Message):
-    """Runs Python and gives back text and files."""
+    """Runs Python and gives back text and files, called as `code_execution`. Not repeated after a crash."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -575,7 +575,7 @@ Global___CodeExecutionTool: _TypeAlias = CodeExecutionTool  # noqa: Y015
 
 @_typing.final
 class WebFetchTool(_message.Message):
-    """Fetches a page as readable text."""
+    """Fetches a page as readable text, called as `web_fetch`. Repeated after a crash."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -592,7 +592,7 @@ Global___WebFetchTool: _TypeAlias = WebFetchTool  # noqa: Y015
 
 @_typing.final
 class WebSearchTool(_message.Message):
-    """Searches the web."""
+    """Searches the web, called as `web_search`. Repeated after a crash."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -743,7 +743,9 @@ class Skill(_message.Message):
 
     SKILL_ID_FIELD_NUMBER: _builtins.int
     skill_id: _builtins.str
-    """The folder's name. Required."""
+    """The folder's name. Required. One that is not there or not valid: TOOL_UNUSABLE; so is a skill of an agent that has
+    neither filesystem nor bash at the server to read it with.
+    """
     def __init__(
         self,
         *,
@@ -789,7 +791,7 @@ class PermissionPolicy(_message.Message):
     """For tools that are not named below. UNSPECIFIED: as if no policy were given."""
     @_builtins.property
     def tools(self) -> _containers.ScalarMap[_builtins.str, Global___PermissionMode.ValueType]:
-        """By tool name."""
+        """By tool name, which must be one of the agent's and no custom tool's."""
 
     def __init__(
         self,

@@ -35,10 +35,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 5
     """NOT_FOUND. No such session, a deleted one, or another tenant's. Not retriable."""
     ERROR_REASON_TOOL_USE_NOT_FOUND: _ErrorReason.ValueType  # 6
-    """NOT_FOUND. The session has no tool use of this id. Not retriable."""
+    """NOT_FOUND. The session has no tool use of this id, or one that waits for another kind of answer. Not retriable."""
     ERROR_REASON_TOOL_USE_CLOSED: _ErrorReason.ValueType  # 7
-    """FAILED_PRECONDITION. The tool use is closed: somebody was faster, or the turn was interrupted. Benign: go on. Not
-    retriable.
+    """FAILED_PRECONDITION. The tool use is closed, or its confirmation decided: somebody was faster, or the turn was
+    interrupted. Benign: go on. Not retriable.
     """
     ERROR_REASON_SESSION_TERMINAL: _ErrorReason.ValueType  # 8
     """FAILED_PRECONDITION. The session is completed, failed or archived; metadata `status` says which. Only reads and
@@ -82,6 +82,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DATA_LOSS. An event of the log cannot be read; metadata `seq` says which. Those before and after it can: go on after
     it. Not retriable.
     """
+    ERROR_REASON_TOOL_UNUSABLE: _ErrorReason.ValueType  # 23
+    """FAILED_PRECONDITION. A tool of the definition cannot be used at this server, say because it has no sandbox to run it
+    in: metadata `field` says which, the message what the operator can do. Not retriable.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed: the `reason` of the google.rpc.ErrorInfo (AIP-193; domain `managedagents`) in the
@@ -102,10 +106,10 @@ ERROR_REASON_AGENT_NOT_FOUND: ErrorReason.ValueType  # 4
 ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 5
 """NOT_FOUND. No such session, a deleted one, or another tenant's. Not retriable."""
 ERROR_REASON_TOOL_USE_NOT_FOUND: ErrorReason.ValueType  # 6
-"""NOT_FOUND. The session has no tool use of this id. Not retriable."""
+"""NOT_FOUND. The session has no tool use of this id, or one that waits for another kind of answer. Not retriable."""
 ERROR_REASON_TOOL_USE_CLOSED: ErrorReason.ValueType  # 7
-"""FAILED_PRECONDITION. The tool use is closed: somebody was faster, or the turn was interrupted. Benign: go on. Not
-retriable.
+"""FAILED_PRECONDITION. The tool use is closed, or its confirmation decided: somebody was faster, or the turn was
+interrupted. Benign: go on. Not retriable.
 """
 ERROR_REASON_SESSION_TERMINAL: ErrorReason.ValueType  # 8
 """FAILED_PRECONDITION. The session is completed, failed or archived; metadata `status` says which. Only reads and
@@ -148,5 +152,9 @@ ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 21
 ERROR_REASON_EVENT_UNREADABLE: ErrorReason.ValueType  # 22
 """DATA_LOSS. An event of the log cannot be read; metadata `seq` says which. Those before and after it can: go on after
 it. Not retriable.
+"""
+ERROR_REASON_TOOL_UNUSABLE: ErrorReason.ValueType  # 23
+"""FAILED_PRECONDITION. A tool of the definition cannot be used at this server, say because it has no sandbox to run it
+in: metadata `field` says which, the message what the operator can do. Not retriable.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

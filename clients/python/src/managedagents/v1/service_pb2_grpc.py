@@ -152,7 +152,7 @@ class ManagedAgentRuntimeServicer:
 
     def Create(self, request, context):
         """Creates an agent from a declarative definition. Reasons: INVALID_REQUEST with field paths, NOT_IMPLEMENTED,
-        PROVIDER_UNUSABLE, LIMIT_EXCEEDED.
+        PROVIDER_UNUSABLE, TOOL_UNUSABLE, LIMIT_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

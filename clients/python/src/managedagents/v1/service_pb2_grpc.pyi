@@ -31,7 +31,7 @@ class ManagedAgentRuntimeStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     Create: _aio.UnaryUnaryMultiCallable[_service_pb2.CreateRequest, _service_pb2.CreateResponse]
     """Creates an agent from a declarative definition. Reasons: INVALID_REQUEST with field paths, NOT_IMPLEMENTED,
-    PROVIDER_UNUSABLE, LIMIT_EXCEEDED.
+    PROVIDER_UNUSABLE, TOOL_UNUSABLE, LIMIT_EXCEEDED.
     """
     StartSession: _aio.UnaryUnaryMultiCallable[_service_pb2.StartSessionRequest, _service_pb2.StartSessionResponse]
     """Starts a session of an agent. Its initial events are logged in the same write, so that a session never exists without
@@ -110,7 +110,7 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.CreateRequest, _abc.Awaitable[_service_pb2.CreateResponse]],
     ) -> _abc.Awaitable[_service_pb2.CreateResponse]:
         """Creates an agent from a declarative definition. Reasons: INVALID_REQUEST with field paths, NOT_IMPLEMENTED,
-        PROVIDER_UNUSABLE, LIMIT_EXCEEDED.
+        PROVIDER_UNUSABLE, TOOL_UNUSABLE, LIMIT_EXCEEDED.
         """
 
     @_abc_1.abstractmethod

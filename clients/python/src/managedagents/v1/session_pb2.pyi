@@ -332,12 +332,12 @@ class EnvironmentConfig(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     working_dir: _builtins.str
-    """The folder, inside the workspace, where tools start. Empty: its top."""
+    """The folder, inside the workspace, where tools start; made where it is not there. Empty: its top."""
     network: _builtins.bool
-    """Tools may use the network."""
+    """Tools in the sandbox may use the network: all of it that the server reaches."""
     @_builtins.property
     def env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Environment variables."""
+        """Environment variables, at most 128 and 64 KiB: nothing else but PATH, HOME, LANG and TMPDIR is there."""
 
     @_builtins.property
     def limits(self) -> Global___EnvironmentLimits:
@@ -361,7 +361,7 @@ Global___EnvironmentConfig: _TypeAlias = EnvironmentConfig  # noqa: Y015
 
 @_typing.final
 class EnvironmentLimits(_message.Message):
-    """Bounds on what one tool call may use. 0: the server's default."""
+    """Bounds on what one tool call may use. 0: the server's default, which is also the most: above it LIMIT_EXCEEDED."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
