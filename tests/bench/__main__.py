@@ -18,6 +18,7 @@ from bench.providers import providers
 from bench.replay import replay
 from bench.report import Row
 from bench.rest import rest
+from bench.tools import tools
 from bench.turns import turns
 
 _CACHE = Path(__file__).parents[2] / ".cache"
@@ -25,7 +26,7 @@ _CACHE = Path(__file__).parents[2] / ".cache"
 
 FAMILIES: dict[str, Callable[[Bench], Awaitable[list[Row]]]] = {
     family.__name__: family
-    for family in (replay, turns, latency, appends, interrupts, rest, followers, deletion, calls, providers)
+    for family in (replay, turns, latency, appends, interrupts, rest, followers, deletion, calls, providers, tools)
 }
 
 

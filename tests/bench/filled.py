@@ -12,6 +12,7 @@ from managedagents_server.session import events
 from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import Event, to_row
 from managedagents_server.session.state import Spent, State
+from managedagents_server.session.toolbox import Toolbox
 from managedagents_server.words import ids
 from managedagents_server.words.request import TENANT
 from support.calls import scripted
@@ -57,7 +58,7 @@ def _turn(state: State) -> list[list[Event]]:
     response_id = f"rsp_{turn}_1"
     asked = State(turn=turn, head=turn + 1)
     answered = events.response(
-        asked, answer, "scripted", response_id=response_id, attempt=1, deadline=0, is_custom=lambda _: False
+        asked, answer, "scripted", response_id=response_id, attempt=1, deadline=0, toolbox=Toolbox({})
     )
     idle = events.idle(turn, events.end_of(answer), Spent(requests=1).message())
     return [[Event(turn=turn, user_message=said)], [events.running(turn, 1)], [*answered, idle]]

@@ -29,6 +29,8 @@ _CALLS = {
     "start": "StartSession",
     "send": "SendEvent",
     "answer": "SendEvent",
+    "confirm": "SendEvent",
+    "result": "SendEvent",
     "interrupt": "Interrupt",
     "pause": "Pause",
     "resume": "Resume",
@@ -131,6 +133,13 @@ class Runner:
                 if "is_error" in given:
                     result["is_error"] = given.pop("is_error")
                 given["event"] = {"user_custom_tool_result": result}
+            case "confirm":
+                given["event"] = {"user_tool_confirmation": _decided(given)}
+            case "result":
+                result = {"tool_use_id": given.pop("use"), "content": _content(given.pop("text"))}
+                if "is_error" in given:
+                    result["is_error"] = given.pop("is_error")
+                given["event"] = {"user_tool_result": result}
         return given
 
     def _message(self, method: str, given: Json) -> Any:
@@ -270,6 +279,15 @@ class Runner:
 
 def _content(text: str) -> Json:
     return [{"text": {"text": text}}]
+
+
+def _decided(given: Json) -> Json:
+    """The confirmation that a step is short for; takes what it uses."""
+    decision = "TOOL_CONFIRMATION_ALLOW" if given.pop("allow") else "TOOL_CONFIRMATION_DENY"
+    decided = {"tool_use_id": given.pop("use"), "decision": decision}
+    if "message" in given:
+        decided["deny_message"] = given.pop("message")
+    return decided
 
 
 def _user_message(text: str) -> Json:

@@ -4,8 +4,10 @@ MANAGEDAGENTS_KILLS says how often (40 where nothing is said), MANAGEDAGENTS_SEE
 """
 
 import asyncio
+import json
 import os
 import random
+import re
 import sqlite3
 import sys
 from collections import Counter
@@ -15,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
-from managedagents.v1 import agent_pb2
+from managedagents.v1 import agent_event_pb2, agent_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from managedagents_server.session.frames import from_frame
 from support.calls import Event, answer, message, scripted
@@ -27,7 +30,7 @@ from support.stubborn import Stubborn, stubborn, unless_refused
 
 KILLS = int(os.environ.get("MANAGEDAGENTS_KILLS", "40"))
 SEED = int(os.environ.get("MANAGEDAGENTS_SEED", "1"))
-SESSIONS = 33
+SESSIONS = 32
 FLAGS = ("--limit", "deadline_grace=0", "--limit", "retry_first=0.02")
 
 CYCLE: list[dict[str, Any]] = [
@@ -44,11 +47,29 @@ CYCLE: list[dict[str, Any]] = [
     {"text": "no", "stop_reason": "MODEL_STOP_REASON_REFUSAL"},
     {"text": "much", "usage": {"input_tokens": "250", "model_time": "0.1s"}},
 ]
+
+
+def _command(n: int) -> list[dict[str, Any]]:
+    """What a model says that uses its hands: each command writes a line that no other one does."""
+    asked = {"name": "bash", "input_json": json.dumps({"command": f"echo {n} >> runs; sleep 0.1"})}
+    code = {"name": "code_execution", "input_json": json.dumps({"code": f"open('runs', 'a').write('{n + 1}\\n')"})}
+    looks = {"name": "filesystem", "input_json": '{"command": "list"}'}
+    return [{"tool_calls": [asked, code, looks]}, {"tool_calls": [looks]}, {"text": "done", "delay": "0.02s"}]
+
+
+HANDS = [response for n in range(0, 480, 2) for response in _command(n)]
 COMMON: dict[str, Any] = {"tools": ["ask"], "custom_tool_timeout": "0.2s"}
 AGENTS = [
     scripted(*CYCLE * 60, **COMMON),
     scripted(*CYCLE * 60, **COMMON, compaction={"window_tokens": 256}),
     scripted(*CYCLE * 60, **COMMON, compaction={"window_tokens": 256, "threshold": 0.01}, token_budget=600),
+    json_format.ParseDict(
+        {
+            "tools": [{"bash": {}}, {"code_execution": {}}, {"filesystem": {}}],
+            "permission_policy": {"tools": {"bash": "PERMISSION_MODE_PROMPT"}},
+        },
+        scripted(*HANDS, **COMMON),
+    ),
 ]
 NEXT_VERSION = scripted({"text": "no session is pinned to it"})
 
@@ -92,11 +113,23 @@ class Busy:
     async def answer(self) -> None:
         """Sometimes late, so that the turn goes to requires_action."""
         async for event in self.answerer.follow(self.session_id):
-            if event.HasField("agent_custom_tool_use"):
+            given = self.given(event)
+            if given is not None:
                 await asyncio.sleep(self.rng.choice([0, 0.05, 0.3]))
-                use = event.agent_custom_tool_use.custom_tool_use_id
-                sending = self.answerer.send(self.session_id, answer(use))
+                sending = self.answerer.send(self.session_id, given)
                 await unless_refused(sending, "TOOL_USE_CLOSED", "SESSION_TERMINAL")
+
+    def given(self, event: Event) -> user_event_pb2.UserEvent | None:
+        """What the client has to say to a use; of four commands it allows three."""
+        if event.HasField("agent_custom_tool_use"):
+            return answer(event.agent_custom_tool_use.custom_tool_use_id)
+        use = event.agent_tool_use
+        if use.permission != agent_event_pb2.PERMISSION_DECISION_ASK:
+            return None
+        allow, deny = user_event_pb2.TOOL_CONFIRMATION_ALLOW, user_event_pb2.TOOL_CONFIRMATION_DENY
+        decision = self.rng.choice([allow, allow, allow, deny])
+        decided = user_event_pb2.UserToolConfirmation(tool_use_id=use.tool_use_id, decision=decision)
+        return user_event_pb2.UserEvent(user_tool_confirmation=decided)
 
     async def watch(self, watcher: Stubborn) -> None:
         async for event in watcher.follow(self.session_id):
@@ -133,6 +166,7 @@ class Busy:
         assert self.on_disk.read(log[self.on_disk.head :]).terminal
         assert stored(db, self.session_id)[1] == log
         check_conversation(log)
+        self.judge_hands(Path(f"{db}.workspaces") / self.session_id / "runs", log)
         acknowledged: dict[int, Any] = {}
         for client in (self.writer, self.answerer):
             client.check(self.session_id, log)
@@ -144,6 +178,27 @@ class Busy:
         assert begun <= set(ended)
         assert len(ended) == len(set(ended))
         return len(acknowledged)
+
+    def judge_hands(self, runs: Path, log: list[Event]) -> None:
+        """By the lines that the commands wrote: none ran twice or without a start, and what has a result did."""
+        written = runs.read_text().split() if runs.exists() else []
+        assert len(written) == len(set(written))
+        started = {event.agent_tool_start.tool_use_id for event in log if event.HasField("agent_tool_start")}
+        ran = {event.agent_tool_result.tool_use_id for event in log if _ran(event)}
+        uses = [event.agent_tool_use for event in log if event.HasField("agent_tool_use")]
+        lines = {use.tool_use_id: number for use in uses if (number := _line(use))}
+        assert {line for use, line in lines.items() if use in ran} <= set(written)
+        assert set(written) <= {line for use, line in lines.items() if use in started}
+
+
+def _line(use: agent_event_pb2.AgentToolUse) -> str:
+    """What a command writes. Empty: it is none."""
+    found = re.search(r"echo (\d+)|write\('(\d+)", use.input_json)
+    return found[1] or found[2] if found else ""
+
+
+def _ran(event: Event) -> bool:
+    return event.agent_tool_result.cause == agent_event_pb2.TOOL_RESULT_CAUSE_RAN
 
 
 def _is_sent(event: Event) -> bool:

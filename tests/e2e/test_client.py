@@ -14,11 +14,13 @@ from managedagents import (
     NotFoundError,
     RunResult,
     SessionTerminalError,
+    ToolUse,
+    confirmation_event,
     current_tool_use_id,
     kind_of,
     text_of,
 )
-from managedagents.v1 import event_pb2, stream_pb2
+from managedagents.v1 import event_pb2, session_pb2, stream_pb2
 from support.server import Server, running
 
 pytestmark = pytest.mark.long
@@ -129,6 +131,112 @@ async def test_a_use_that_an_earlier_process_left_open_is_answered_first(tmp_pat
             await anext(uses)
         result = await client.run(session_id, "two", tools={"a": lambda given: "ok"})
     assert result.text == "second"
+
+
+def shell(*commands: str) -> dict[str, Any]:
+    return {"tool_calls": [{"name": "bash", "input": {"command": command}} for command in commands]}
+
+
+ASKS = {"permission_policy": {"default": "prompt"}}
+AT_CLIENT = {"tool_host": "client"}
+
+
+def bash_agent(*responses: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": "test", "model": {"scripted": {"responses": list(responses)}}, "tools": [{"bash": {}}], **more}
+
+
+async def bash_session(client: Client, *responses: dict[str, Any], **more: Any) -> str:
+    agent = await client.create(bash_agent(*responses, **more))
+    return (await client.start_session(agent.agent_id)).session_id
+
+
+def kinds_of(result: RunResult) -> list[str]:
+    return [kind_of(event) for event in result.events]
+
+
+async def test_what_confirm_allows_runs_at_the_server_and_what_it_denies_is_told(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        session_id = await bash_session(client, shell("echo yes", "echo no"), {"text": "done"}, **ASKS)
+
+        def confirm(use: ToolUse) -> bool | str:
+            return True if "yes" in use.input_json else "Not this one."
+
+        result = await client.run(session_id, "go", confirm=confirm)
+    assert (result.stop_reason, result.text) == ("end_turn", "done")
+    told = {text_of(e.agent_tool_result.content) for e in result.events if e.HasField("agent_tool_result")}
+    assert told == {"yes", "Not this one."}
+    assert kinds_of(result).count("user.tool_confirmation") == 2
+
+
+async def test_without_confirm_the_use_is_given_back(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        quick = {**ASKS, "custom_tool_timeout": "0.05s"}
+        session_id = await bash_session(client, shell("echo yes"), {"text": "done"}, **quick)
+        result = await client.run(session_id, "go")
+    assert result.stop_reason == "requires_action"
+    assert len(result.waits_for) == 1
+
+
+async def test_a_built_in_tool_at_the_client_is_answered_by_its_handler(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        session_id = await bash_session(client, shell("pwd"), {"text": "done"}, **AT_CLIENT)
+        result = await client.run(session_id, "go", tools={"bash": lambda given: f"ran {given['command']} here"})
+    assert (result.stop_reason, result.text) == ("end_turn", "done")
+    (told,) = (e.user_tool_result for e in result.events if e.HasField("user_tool_result"))
+    assert text_of(told.content) == "ran pwd here"
+
+
+async def test_a_tool_at_the_client_that_asks_is_confirmed_and_then_answered(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        session_id = await bash_session(client, shell("pwd"), {"text": "done"}, **AT_CLIENT, **ASKS)
+        result = await client.run(session_id, "go", tools={"bash": lambda given: "ok"}, confirm=lambda use: True)
+    assert result.stop_reason == "end_turn"
+    kinds = [kind for kind in kinds_of(result) if kind.startswith("user.")]
+    assert kinds == ["user.message", "user.tool_confirmation", "user.tool_result"]
+
+
+async def test_what_an_earlier_process_left_to_be_confirmed_is_confirmed_and_answered_first(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (server, client):
+        responses = (shell("pwd"), {"text": "first"}, {"text": "second"})
+        session_id = await bash_session(client, *responses, **AT_CLIENT, **ASKS)
+        await client.send(session_id, "one")
+        async with client.follow(session_id, kinds=["agent.tool_use"]) as uses:
+            await anext(uses)
+        await server.kill()
+        await server.start()
+        result = await client.run(session_id, "two", tools={"bash": lambda given: "ok"}, confirm=lambda use: True)
+    assert result.text == "second"
+
+
+async def test_a_confirm_that_somebody_else_was_faster_than_holds_nothing_up(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        session_id = await bash_session(client, shell("pwd"), {"text": "done"}, **AT_CLIENT, **ASKS)
+        stopped = asyncio.Event()
+
+        async def confirm(use: ToolUse) -> None:
+            try:
+                await client.send(session_id, confirmation_event(use.id, True))
+                await asyncio.Event().wait()
+            finally:
+                stopped.set()
+
+        result = await client.run(session_id, "go", tools={"bash": lambda given: "ok"}, confirm=confirm)
+    assert stopped.is_set()
+    assert result.text == "done"
+
+
+async def test_a_session_has_the_environment_that_it_was_started_in(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        agent = await client.create(bash_agent(shell("echo $COLOUR; pwd"), {"text": "done"}))
+        environment = {"env": {"COLOUR": "blue"}, "working_dir": "in/here"}
+        session_id = (await client.start_session(agent.agent_id, environment=environment)).session_id
+        result = await client.run(session_id, "go")
+        (told,) = (e.agent_tool_result for e in result.events if e.HasField("agent_tool_result"))
+        assert text_of(told.content).splitlines() == ["blue", "/workspace/in/here"]
+        wrong = session_pb2.EnvironmentConfig(working_dir="../out")
+        with pytest.raises(InvalidRequestError) as caught:
+            await client.start_session(agent.agent_id, environment=wrong)
+    assert [violation.field for violation in caught.value.violations] == ["environment.working_dir"]
 
 
 async def test_an_interrupt_stops_the_handler_and_ends_the_run(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from managedagents.cli import main
-from support.command import Command
+from support.command import Command, Told
 from support.server import Server, running
 from support.terminal import terminal
 
@@ -61,7 +61,7 @@ async def test_a_chat_whose_input_ends_before_the_tools_answer_says_so(command: 
     session = await command.id_of("start", agent)
     told = await command("chat", session, stdin="The weather in Oslo?\n")
     assert told.code == 1
-    assert "waits for a tool's answer" in told.err
+    assert told.err.splitlines()[-1] == "· the turn still waits for an answer: weather"
 
 
 async def test_a_tool_use_is_seen_in_status_and_answered_from_the_command_line(command: Command) -> None:
@@ -78,6 +78,115 @@ async def test_a_tool_use_is_seen_in_status_and_answered_from_the_command_line(c
     tail.send_signal(signal.SIGINT)
     await tail.communicate()
     assert tail.returncode == 130
+
+
+SHELL = """\
+name: shell
+model:
+  scripted:
+    responses:
+    - tool_calls:
+      - {name: bash, input: {command: echo $COLOUR}}
+      - {name: bash, input: {command: exit 3}}
+    - text: Done.
+tools: [{bash: {}}]
+"""
+USES = ['· bash {"command": "echo $COLOUR"}', '· bash {"command": "exit 3"}']
+
+
+async def started(command: Command, folder: Path, more: str = "", *options: str) -> str:
+    file = folder / "shell.yaml"
+    file.write_text(SHELL + more)
+    return await command.id_of("start", await command.id_of("agents", "create", str(file)), *options)
+
+
+async def test_a_chat_shows_what_tools_at_the_server_do(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "environment.yaml"
+    file.write_text("env: {COLOUR: blue}\n")
+    session = await started(command, tmp_path, "", "--environment", str(file))
+    told = await command("chat", session, stdin="Go.\n")
+    assert (told.code, told.out) == (0, "Done.\n")
+    assert told.err.splitlines() == [
+        *USES,
+        *["· bash runs"] * 2,
+        "· bash: blue",
+        "· bash failed: [exit status 3]",
+        "· 0 tokens in, 0 out, 2 requests",
+    ]
+
+
+async def test_a_chat_asks_for_confirmations_and_shows_what_comes_of_them(command: Command, tmp_path: Path) -> None:
+    session = await started(command, tmp_path, "permission_policy: {default: prompt}\n")
+    told = await command("chat", session, "--quiet", stdin="Go.\ny\nNot today.\n")
+    assert (told.code, told.out) == (0, "Done.\n")
+    assert sorted(told.err.splitlines()) == sorted([*USES, "· bash: [no output]", "· bash denied: Not today."])
+
+
+async def test_a_chat_whose_input_ends_before_a_confirmation_says_so(command: Command, tmp_path: Path) -> None:
+    session = await started(command, tmp_path, "permission_policy: {default: prompt}\n")
+    told = await command("chat", session, stdin="Go.\n")
+    assert told.code == 1
+    assert told.err.splitlines()[-1] == "· the turn still waits for a confirmation: bash"
+
+
+async def test_a_chat_that_found_the_session_paused_goes_on_at_the_resume(command: Command) -> None:
+    agent = await command.id_of("agents", "create", str(EXAMPLE))
+    session = await command.id_of("start", agent)
+    await command("pause", session)
+    await command("send", session, "The weather in Oslo?")
+    await command("resume", session)
+    tail = await command.begin("tail", session, "--json", "--kinds", "agent.custom_tool_use")
+    assert tail.stdout is not None
+    await tail.stdout.readline()
+    tail.send_signal(signal.SIGINT)
+    await tail.communicate()
+    await command("pause", session)
+    chat = await command.begin("chat", session, "--last", "1")
+    assert chat.stderr is not None
+    assert (await chat.stderr.readline()).decode() == "· paused\n"
+    await command("resume", session)
+    out, _ = await chat.communicate(b"19 degrees\n")
+    assert (chat.returncode, out.decode().splitlines()[-1][:16]) == (0, "It is 19 degrees")
+
+
+async def test_uses_at_the_client_are_confirmed_and_answered_from_the_command_line(
+    command: Command, tmp_path: Path
+) -> None:
+    more = "permission_policy: {default: prompt}\ntool_host: client\n"
+    session = await started(command, tmp_path, more, "--message", "Go.")
+    tail = await command.begin("tail", session, "--json", "--kinds", "agent.tool_use,agent.tool_result,status.idle")
+    assert tail.stdout is not None
+    uses = [json.loads(await tail.stdout.readline())["agentToolUse"]["toolUseId"] for _ in range(2)]
+    assert waits_of(await command("status", session)) == ["a confirmation", "a confirmation"]
+    early = await command("answer", session, uses[0], "blue")
+    assert (early.code, "[TOOL_USE_NOT_FOUND]" in early.err) == (1, True)
+    assert (await command("confirm", session, uses[0], "--allow")).code == 0
+    assert (await command("confirm", session, uses[1], "--deny", "--message", "Not today.")).code == 0
+    denied = json.loads(await tail.stdout.readline())["agentToolResult"]
+    assert denied["content"] == [{"text": {"text": "Not today."}}]
+    assert waits_of(await command("status", session)) == ["an answer"]
+    assert (await command("answer", session, uses[0], "blue")).code == 0
+    assert json.loads(await tail.stdout.readline())["statusIdle"]["stopReason"] == {"endTurn": {}}
+    again = await command("confirm", session, uses[0], "--allow")
+    assert (again.code, "[TOOL_USE_CLOSED]" in again.err) == (1, True)
+    tail.send_signal(signal.SIGINT)
+    await tail.communicate()
+
+
+def waits_of(status: Told) -> list[str]:
+    return re.findall(r"^waits for (.*): bash ", status.out, re.MULTILINE)
+
+
+async def test_an_environment_that_the_server_refuses_is_told_with_its_line(command: Command, tmp_path: Path) -> None:
+    agent = await command.id_of("agents", "create", str(EXAMPLE))
+    file = tmp_path / "environment.yaml"
+    file.write_text("env: {A: b}\nlimits:\n  processes: -1\nworking_dir: ..\n")
+    told = await command("start", agent, "--environment", str(file))
+    assert (told.code, told.out) == (1, "")
+    assert sorted(told.err.splitlines()) == [
+        f"error: {file}:3:3: limits.processes: must not be negative [INVALID_REQUEST]",
+        f"error: {file}:4:1: working_dir: must be a path inside the workspace, without .. [INVALID_REQUEST]",
+    ]
 
 
 async def test_a_tail_goes_on_over_a_killed_server_and_ends_with_the_session(command: Command, server: Server) -> None:

@@ -204,7 +204,11 @@ def test_every_flag_and_limit_it_names_is_one() -> None:
     server = ["-m", "managedagents_server"]
     client = ["-c", "from managedagents.cli import main; main()"]
     known = ""
-    for of in (server, [*server, "backup"], [*server, "restore"], client, [*client, "start"], ["-m", "bench"]):
+    for of in (
+        *(server, [*server, "backup"], [*server, "restore"]),
+        *(client, [*client, "start"], [*client, "confirm"], [*client, "log"]),
+        ["-m", "bench"],
+    ):
         command = [sys.executable, *of, "--help"]
         known += subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT / "tests").stdout
     assert set(re.findall(r"--[a-z][a-z-]+", README)) <= set(re.findall(r"--[a-z][a-z-]+", known))

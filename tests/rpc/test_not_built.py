@@ -14,20 +14,10 @@ MODEL = {"scripted": {"responses": [{"text": "ok"}]}}
 
 PARTS: list[tuple[dict[str, Any], str]] = [
     ({"model": {"scripted": {**MODEL["scripted"], "grader": [{"met": True}]}}}, "model.scripted.grader"),
-    *(
-        ({"tools": [{"custom": {"name": "look"}}, {tool: {}}]}, f"tools[1].{tool}")
-        for tool in ("bash", "filesystem", "code_execution", "web_fetch", "web_search")
-    ),
     ({"mcp_servers": [{"name": "m", "configured": "m"}]}, "mcp_servers"),
-    ({"skills": [{"skill_id": "s"}]}, "skills"),
-    ({"permission_policy": {}}, "permission_policy"),
-    ({"tool_host": "TOOL_HOST_SERVER"}, "tool_host"),
-    ({"tool_host": "TOOL_HOST_CLIENT"}, "tool_host"),
 ]
 
 EVENTS = {
-    "user_tool_confirmation": {"tool_use_id": "use_1_x", "decision": "TOOL_CONFIRMATION_ALLOW"},
-    "user_tool_result": {"tool_use_id": "use_1_x"},
     "user_define_outcome": {"criteria": "done"},
 }
 
@@ -42,11 +32,11 @@ async def test_a_part_of_a_definition(stub: Stub, part: dict[str, Any], field: s
 
 async def test_a_part_of_a_new_version(stub: Stub) -> None:
     agent = await stub.Create(pb.CreateRequest(definition=scripted({"text": "ok"})))
-    definition = {"name": "test", "model": MODEL, "tools": [{"bash": {}}]}
+    definition = {"name": "test", "model": MODEL, "mcp_servers": [{"name": "m", "configured": "m"}]}
     update = call(stub, "UpdateAgent", {"agent_id": agent.agent_id, "version": "1", "definition": definition})
     refusal = await refused(update)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    assert refusal.metadata == {"field": "definition.tools[0].bash"}
+    assert refusal.metadata == {"field": "definition.mcp_servers"}
     assert (await stub.GetAgent(pb.GetAgentRequest(agent_id=agent.agent_id))).agent.version == 1
 
 
@@ -61,8 +51,6 @@ async def test_a_user_event(stub: Stub, session_id: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("part", "field"),
     [
-        ({"environment": {}}, "environment"),
-        ({"overrides": {"tools": {"tools": [{"bash": {}}]}}}, "overrides.tools.tools[0].bash"),
         (
             {"overrides": {"model": {"scripted": {**MODEL["scripted"], "grader": [{"met": True}]}}}},
             "overrides.model.scripted.grader",

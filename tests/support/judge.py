@@ -1,11 +1,12 @@
 """The life of a session as the contract tells it, written a second time and independently of the server: reads a log
 event by event, and fails at the first one that could not stand there."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from managedagents.v1 import agent_event_pb2, event_pb2, model_pb2, session_pb2, status_event_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, model_pb2, session_pb2, status_event_pb2, user_event_pb2
 from support.calls import Event, kind
 from support.driven import told
 
@@ -21,6 +22,13 @@ _ENDS_OF_MODEL = {
 }
 """What stands just before a status.idle with this reason."""
 
+_BY_CLIENT = ("user.custom_tool_result", "user.tool_result", "user.tool_confirmation")
+_RAN = (
+    agent_event_pb2.TOOL_RESULT_CAUSE_RAN,
+    agent_event_pb2.TOOL_RESULT_CAUSE_TIMED_OUT,
+    agent_event_pb2.TOOL_RESULT_CAUSE_EFFECT_UNKNOWN,
+)
+
 _COUNTED = [field.name for field in model_pb2.Usage.DESCRIPTOR.fields if field.name != "model_time"]
 
 
@@ -29,6 +37,13 @@ def figures(usage: model_pb2.Usage) -> Counter[str]:
     counted = Counter({name: getattr(usage, name) for name in _COUNTED})
     counted["model_time"] = usage.model_time.ToNanoseconds()
     return counted
+
+
+def _only_once(use: agent_event_pb2.AgentToolUse) -> bool:
+    """Of the tools at the server: it must not run twice."""
+    if use.name == "filesystem":
+        return bool(json.loads(use.input_json)["command"] == "edit")
+    return use.name in ("bash", "code_execution")
 
 
 @dataclass(slots=True)
@@ -41,6 +56,14 @@ class Judge:
     turn: int = 0
     uses: list[str] = field(default_factory=list)
     """Open ones, in the order of the calls."""
+    asks: set[str] = field(default_factory=set)
+    """Open ones that wait for a confirmation."""
+    at_client: set[str] = field(default_factory=set)
+    """Open ones that the client runs, once it may."""
+    once: set[str] = field(default_factory=set)
+    """Open ones of tools that must not run twice."""
+    started: set[str] = field(default_factory=set)
+    """Every use that was."""
     paused: bool = False
     ended: list[int] = field(default_factory=list)
     """Turns that ended, in order; an interrupt at rest is one, too."""
@@ -61,6 +84,8 @@ class Judge:
     """The open turn goes on without a summary."""
     _interrupts: dict[int, int] = field(default_factory=dict)
     """Interrupted turns without their status.idle, each with the seq below which messages are dropped."""
+    _denied: set[str] = field(default_factory=set)
+    """Open ones that are not to run: their results, in the same write, say so."""
     _known: set[str] = field(default_factory=set)
     """Every id that was given out, of uses and of responses."""
     _response: str = ""
@@ -89,8 +114,13 @@ class Judge:
         return not (self.turn or self._interrupts) and (self.paused or not self.queue)
 
     @property
+    def waiting(self) -> list[str]:
+        """The uses that wait for the client, in the order of the calls."""
+        return [use for use in self.uses if use in self.asks or use in self.at_client]
+
+    @property
     def waits_for_client(self) -> bool:
-        return bool(self.uses) and not self._interrupts
+        return bool(self.uses) and self.waiting == self.uses and not self._interrupts
 
     def read(self, events: Iterable[Event]) -> "Judge":
         for event in events:
@@ -149,24 +179,68 @@ class Judge:
         self.uses.append(use)
 
     def _agent_custom_tool_use(self, event: Event) -> None:
-        self._opens(event.agent_custom_tool_use.custom_tool_use_id)
+        use = event.agent_custom_tool_use.custom_tool_use_id
+        self._opens(use)
+        self.at_client.add(use)
 
     def _agent_tool_use(self, event: Event) -> None:
-        self._opens(event.agent_tool_use.tool_use_id)
+        use = event.agent_tool_use
+        self._opens(use.tool_use_id)
+        if use.permission == agent_event_pb2.PERMISSION_DECISION_DENY:
+            self._denied.add(use.tool_use_id)
+            return
+        if use.permission == agent_event_pb2.PERMISSION_DECISION_ASK:
+            self.asks.add(use.tool_use_id)
+        if use.runs_at_client:
+            self.at_client.add(use.tool_use_id)
+        elif _only_once(use):
+            self.once.add(use.tool_use_id)
+
+    def _user_tool_confirmation(self, event: Event) -> None:
+        given = event.user_tool_confirmation
+        assert event.turn == self.turn, "is of another turn than its use"
+        assert given.tool_use_id in self.asks, "decides what does not ask"
+        self.asks.discard(given.tool_use_id)
+        if given.decision != user_event_pb2.TOOL_CONFIRMATION_ALLOW:
+            self._denied.add(given.tool_use_id)
+
+    def _agent_tool_start(self, event: Event) -> None:
+        use = event.agent_tool_start.tool_use_id
+        assert event.turn == self.turn not in self._interrupts, "its turn does not run"
+        assert self.state == session_pb2.SESSION_STATUS_RUNNING, "comes while no turn runs"
+        assert not self.paused, "starts something while paused"
+        assert use in self.once, "starts what is not open, or may run twice"
+        assert use not in self.waiting, "waits for the client"
+        assert use not in self._denied, "is not to run"
+        assert use not in self.started, "was started before"
+        self.started.add(use)
 
     def _closes(self, event: Event, use: str) -> None:
         assert event.turn == self.turn, "is of another turn than its use"
         assert use in self.uses, "closes what is not open"
         self.uses.remove(use)
+        for those in (self.asks, self.at_client, self.once, self._denied):
+            those.discard(use)
 
     def _user_custom_tool_result(self, event: Event) -> None:
         self._closes(event, event.user_custom_tool_result.custom_tool_use_id)
 
+    def _user_tool_result(self, event: Event) -> None:
+        use = event.user_tool_result.tool_use_id
+        assert use in self.at_client - self.asks, "answers what does not wait for it"
+        self._closes(event, use)
+
     def _agent_tool_result(self, event: Event) -> None:
         result = event.agent_tool_result
-        self._closes(event, result.tool_use_id)
-        interrupted = result.cause == agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
+        use, cause = result.tool_use_id, result.cause
+        denied, only_once, waited = use in self._denied, use in self.once, use in self.waiting
+        self._closes(event, use)
+        interrupted = cause == agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
         assert interrupted == (self.turn in self._interrupts), "its cause is another one"
+        assert interrupted or denied == (cause == agent_event_pb2.TOOL_RESULT_CAUSE_DENIED), "its cause is another one"
+        assert cause not in _RAN or not waited, "ran while it waited for the client"
+        assert cause not in _RAN or not only_once or use in self.started, "ran without a start"
+        assert cause != agent_event_pb2.TOOL_RESULT_CAUSE_EFFECT_UNKNOWN or only_once, "could run again"
 
     def _user_message(self, event: Event) -> None:
         assert event.turn == event.seq, "is not its own turn"
@@ -180,7 +254,7 @@ class Judge:
     def _status_running(self, event: Event) -> None:
         assert not self.paused, "starts something while paused"
         assert not self._interrupts, "an interrupt is not finished"
-        assert not self.uses, "tool uses are open"
+        assert not self.uses or self.waiting != self.uses, "all that is open waits for the client"
         assert event.status_running.attempt == self.failures + 1, f"comes after {self.failures} failures"
         if self.turn:
             assert event.turn == self.turn, "the open turn has not ended"
@@ -221,6 +295,7 @@ class Judge:
             self.failures = 0
         elif event.error.next == status_event_pb2.ERROR_NEXT_WAITS_FOR_ANSWERS:
             assert self.uses, "nothing is waited for"
+            assert self.waiting == self.uses, "a tool use waits for nobody"
             assert not self.paused, "a deadline comes while paused"
 
     def _status_idle(self, event: Event) -> None:
@@ -232,7 +307,7 @@ class Judge:
             assert event.turn == self.turn, "is of another turn than the open one"
             assert list(event.status_idle.stop_reason.requires_action.ids) == self.uses, "names other uses"
             assert self.uses, "waits for nothing"
-            assert kind(self._last) in ("error", "user.custom_tool_result"), "has no cause"
+            assert kind(self._last) in ("error", "agent.tool_result", *_BY_CLIENT), "has no cause"
             return
         assert not self.uses, "tool uses are open"
         assert event.turn not in self.ended, "its turn has ended before"

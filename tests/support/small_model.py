@@ -12,6 +12,10 @@ template belongs to the server of a model (bigger models have such examples in t
 ordinary model that calls tools. The examples are of the tools below, and what is asked in their words it asks for
 reliably at temperature 0; with tools of other names it does not.
 
+Where the first tool is the server's own `filesystem` the examples are of reading files alone: shown more of its
+commands, or a second tool beside it, the model mixes them up. Ask: `What does the file notes.txt say?`, and give it a
+window of 4096 tokens.
+
 Nor does it make notes of a conversation by itself: asked to, it goes on with the conversation, or copies it. So the
 template shows it two worked examples wherever the system prompt is the one of the server's summaries (transcript.py).
 They are of a customer's name, a dog's name and an order number, and such it keeps from summary to summary, in these

@@ -3,11 +3,12 @@
 import random
 
 from managedagents.v1 import model_pb2, status_event_pb2, user_event_pb2
-from managedagents_server.providers.base import Answer, ModelFailure, Text, ToolCall
+from managedagents_server.providers.base import Answer, ModelFailure, Text, ToolCall, ToolSpec
 from managedagents_server.session import events, inbox
 from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import Event
 from managedagents_server.session.state import State
+from managedagents_server.session.toolbox import Custom, Toolbox
 
 StopReason = status_event_pb2.StopReason
 
@@ -64,7 +65,7 @@ class Story:
             response_id=f"rsp_{self.state.finished + 1}",
             attempt=self.state.failures + 1,
             deadline=0,
-            is_custom=lambda name: not name.endswith("?"),
+            toolbox=Toolbox({tool: Custom(ToolSpec(tool, "", "{}")) for tool in tools if not tool.endswith("?")}),
         )
         if not tools:
             produced.append(self._idle(StopReason(end_turn=status_event_pb2.EndTurn())))

@@ -42,6 +42,10 @@ def test_defaults() -> None:
         allowed=(),
         secret_key="",
         secret_key_file=Path("a.db.key"),
+        sandbox="bubblewrap",
+        workspaces=Path("a.db.workspaces"),
+        searxng=None,
+        skills=None,
         log_level="INFO",
         log_format=None,
         limits=Limits(),
@@ -59,7 +63,10 @@ def test_all_of_it() -> None:
         *("--listen", "0.0.0.0:0", "--synchronous", "normal", "--tls-cert", "c", "--tls-key", "k"),
         *("--tls-client-ca", "ca", "--tokens", "t", "--log-level", "debug", "--log-format", "json"),
         *("--providers", "p", "--secret-key-file", "s", "--allow-address", "127.0.0.0/8", "--allow-address", "::1"),
+        *("--sandbox", "none", "--workspaces", "w", "--searxng", "http://127.0.0.1:8888", "--skills", "sk"),
     )
+    assert (asked.sandbox, asked.searxng) == ("none", "http://127.0.0.1:8888")
+    assert (asked.workspaces, asked.skills) == (Path("w"), Path("sk"))
     assert asked.listen == Address("0.0.0.0", 0)
     assert asked.synchronous == "NORMAL"
     assert asked.tls == Tls(Path("c"), Path("k"), Path("ca"))

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from managedagents import parse_definition
-from managedagents.v1 import agent_pb2, model_pb2
+from managedagents.v1 import agent_pb2, model_pb2, session_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.command import Command
 from support.fake_service import Context, FakeService, refuse, serving
@@ -226,3 +226,74 @@ async def test_overrides_of_a_session_come_from_a_file(tmp_path: Path) -> None:
     assert service.asked[0].overrides.HasField("tools")
     assert rude.err == "error: stdin:2:1: system: is rude [INVALID_REQUEST]\n"
     assert (wrong.code, wrong.err) == (2, "error: stdin:1:1: sistem: unknown field; did you mean `system`?\n")
+
+
+ENVIRONMENT = """\
+env:
+  A: "1"
+network: true
+limits:
+  wall_time: 10s
+  processes: 3
+"""
+
+
+async def test_the_environment_of_a_session_comes_from_a_file(tmp_path: Path) -> None:
+    async def start(request: pb.StartSessionRequest, context: Context) -> pb.StartSessionResponse:
+        if request.environment.working_dir:
+            fields = {"environment.working_dir": "is elsewhere", "environment.env[A B]": "is no name"}
+            await refuse(context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", fields=fields)
+        return pb.StartSessionResponse(session_id="ses_1")
+
+    file = tmp_path / "environment.yaml"
+    file.write_text(ENVIRONMENT)
+    rude = 'env:\n  A B: "1"\nworking_dir: ..\n'
+    service = FakeService({"StartSession": start})
+    async with asking(service) as command:
+        told = await command("start", "agt_1", "--environment", str(file))
+        refused = await command("start", "agt_1", "--environment", "-", stdin=rude)
+        wrong = await command("start", "agt_1", "--environment", "-", stdin="limits:\n  wall_time: long\n  memory: 1\n")
+    assert told.out == "ses_1\n"
+    given = service.asked[0].environment
+    assert (dict(given.env), given.network) == ({"A": "1"}, True)
+    assert (given.limits.wall_time.seconds, given.limits.processes) == (10, 3)
+    assert not service.asked[0].HasField("overrides")
+    assert refused.err.splitlines() == [
+        "error: stdin:2:3: env[A B]: is no name [INVALID_REQUEST]",
+        "error: stdin:3:1: working_dir: is elsewhere [INVALID_REQUEST]",
+    ]
+    assert wrong.code == 2
+    assert [line.split(": ")[1:3] for line in wrong.err.splitlines()] == [
+        ["stdin:2:3", "limits.wall_time"],
+        ["stdin:3:3", "limits.memory"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("CUSTOM_TOOL_RESULT", 'waits for an answer: bash {"command": "ls"}  (use_3_a)'),
+        ("TOOL_RESULT", 'waits for an answer: bash {"command": "ls"}  (use_3_a)'),
+        ("TOOL_CONFIRMATION", 'waits for a confirmation: bash {"command": "ls"}  (use_3_a)'),
+    ],
+)
+async def test_status_says_for_each_use_what_it_waits_for(kind: str, line: str) -> None:
+    action = session_pb2.PendingAction(
+        tool_use_id="use_3_a",
+        name="bash",
+        input_json='{"command": "ls"}',
+        kind=session_pb2.PendingActionKind.Value(f"PENDING_ACTION_KIND_{kind}"),
+    )
+
+    async def status(request: pb.StatusRequest, context: Context) -> pb.StatusResponse:
+        return pb.StatusResponse(status=session_pb2.SESSION_STATUS_RUNNING, head_seq=3, pending_actions=[action])
+
+    async with asking(FakeService({"Status": status})) as command:
+        told = await command("status", "ses_1")
+    assert told.out.splitlines() == ["running at seq 3", line]
+
+
+async def test_a_message_beside_allow_is_wrong_usage() -> None:
+    async with asking(FakeService({})) as command:
+        told = await command("confirm", "ses_1", "use_1", "--allow", "--message", "go")
+    assert (told.code, "Only a --deny has a --message." in told.err) == (2, True)

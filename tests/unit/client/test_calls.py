@@ -16,6 +16,7 @@ from managedagents import (
     NotThisServiceError,
     UnavailableError,
     VersionConflictError,
+    parse_environment,
 )
 from managedagents.v1 import service_pb2 as pb
 from support.fake_service import Context, FakeService, Method, refuse, serving
@@ -90,6 +91,21 @@ async def test_a_session_is_started_with_a_version_and_with_overrides_as_plain_v
     assert not first.overrides.HasField("system")
     assert not second.HasField("version")
     assert not second.HasField("overrides")
+
+
+async def test_a_session_is_started_in_an_environment_as_plain_values_or_as_a_message() -> None:
+    service = FakeService({"StartSession": failing_first(0, pb.StartSessionResponse(session_id="ses_1"))})
+    values = {"env": {"A": "1"}, "working_dir": "here", "limits": {"wall_time": "1.5s"}}
+    async with serving(service) as address, Client.connect(address) as client:
+        await client.start_session("agt_1", environment=values)
+        await client.start_session("agt_1", environment=parse_environment(values))
+        await client.start_session("agt_1")
+        with pytest.raises(DefinitionError):
+            await client.start_session("agt_1", environment={"enw": {}})
+    first, second, third = service.asked
+    assert first.environment.limits.wall_time.ToMilliseconds() == 1500
+    assert second.environment == first.environment
+    assert not third.HasField("environment")
 
 
 async def test_a_refusal_is_not_asked_again() -> None:

@@ -184,6 +184,72 @@ def test_an_error_that_the_turn_outlives_says_so() -> None:
     assert advice(goes_on) == "the turn goes on without it"
 
 
+def used(name: str = "bash", input_json: str = "{}") -> event_pb2.SessionEvent:
+    return event("r", agent_tool_use={"tool_use_id": "use_1", "name": name, "input_json": input_json})
+
+
+def ended(cause: str, *texts: str, is_error: bool = False) -> event_pb2.SessionEvent:
+    content = [{"text": {"text": text}} for text in texts]
+    told = {"tool_use_id": "use_1", "content": content, "is_error": is_error, "cause": f"TOOL_RESULT_CAUSE_{cause}"}
+    return event(agent_tool_result=told)
+
+
+def test_a_tool_at_the_server_is_a_line_for_its_use_its_start_and_its_result(piped: Shown) -> None:
+    start = event(agent_tool_start={"tool_use_id": "use_1"})
+    shown = (used(input_json='{"command": "ls"}'), start, ended("RAN", "a.txt\nb.txt\n"))
+    assert piped(*shown)[1] == '· bash {"command": "ls"}\n· bash runs\n· bash: a.txt b.txt\n'
+    assert piped(*shown, quiet=True)[1] == '· bash {"command": "ls"}\n· bash: a.txt b.txt\n'
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (ended("RAN"), "bash is done"),
+        (ended("RAN", "[exit status 2]", is_error=True), "bash failed: [exit status 2]"),
+        (ended("DENIED", "Not on a Friday.", is_error=True), "bash denied: Not on a Friday."),
+        (ended("INTERRUPTED", "The user was faster.", is_error=True), "bash interrupted: The user was faster."),
+        (ended("TIMED_OUT", "half", is_error=True), "bash took too long: half"),
+        (ended("EFFECT_UNKNOWN", "Look first.", is_error=True), "bash broke off: Look first."),
+    ],
+)
+def test_a_result_says_in_one_line_how_the_tool_ended(piped: Shown, result: event_pb2.SessionEvent, line: str) -> None:
+    assert piped(used(), result)[1].splitlines()[1:] == [f"· {line}"]
+
+
+def test_a_picture_in_a_result_is_named(piped: Shown) -> None:
+    drawn = ended("RAN", "done")
+    drawn.agent_tool_result.content.add().image.media_type = "image/png"
+    assert piped(used("code_execution"), drawn)[1].splitlines()[1:] == ["· code_execution: done [image]"]
+
+
+def test_a_long_input_and_a_long_result_are_cut(piped: Shown) -> None:
+    shown = piped(used(input_json=f'{{"command": "{"x" * 5000}"}}'), ended("RAN", "y\n" * 5000))[1].splitlines()
+    assert len(shown) == 2
+    assert all(len(line) < 130 and line.endswith("…") for line in shown)
+
+
+@pytest.mark.parametrize(
+    ("decided", "line"),
+    [
+        ({"decision": "TOOL_CONFIRMATION_ALLOW"}, "bash allowed"),
+        ({"decision": "TOOL_CONFIRMATION_DENY"}, "bash not allowed"),
+        ({"decision": "TOOL_CONFIRMATION_DENY", "deny_message": "Not now."}, "bash not allowed: Not now."),
+    ],
+)
+def test_what_somebody_else_decided_is_told(piped: Shown, decided: dict[str, str], line: str) -> None:
+    decision = event(user_tool_confirmation={"tool_use_id": "use_1", **decided})
+    assert piped(used(), decision)[1].splitlines()[1:] == [f"· {line}"]
+
+
+def test_what_somebody_else_answered_for_a_tool_at_the_client_is_told(piped: Shown) -> None:
+    answered = event(user_tool_result={"tool_use_id": "use_1", "content": [{"text": {"text": "ok"}}]})
+    assert piped(used(), answered)[1].splitlines()[1:] == ["· answered: ok"]
+
+
+def test_a_result_whose_use_was_not_shown_is_a_tools(piped: Shown) -> None:
+    assert piped(ended("RAN", "ok")) == ("", "· a tool: ok\n")
+
+
 def test_a_model_cannot_drive_the_terminal(on_terminal: Shown) -> None:
     evil = "\x1b]0;x\x07"
     out, _ = on_terminal(

@@ -27,7 +27,7 @@ async def test_a_deleted_session_is_in_no_reading(log: Log) -> None:
     await log.bury(session, START, None)
     assert await log.session("default", "ses_1") is None
     assert await everything(log) == ["ses_2"]
-    assert await log.to_purge() == [session]
+    assert await log.to_purge() == [(session, "ses_1")]
 
 
 async def test_a_purge_takes_no_more_than_its_slice_and_leaves_the_neighbours(log: Log) -> None:
@@ -49,7 +49,7 @@ async def test_a_purge_that_was_cut_off_is_known_after_a_restart(db: Path) -> No
     assert not await log.purge(session, 2)
     await log.close()
     log = open_log(db)
-    assert await log.to_purge() == [session]
+    assert await log.to_purge() == [(session, "ses_1")]
     while not await log.purge(session, 2):
         pass
     assert await log.to_purge() == []

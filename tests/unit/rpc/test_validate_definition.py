@@ -201,15 +201,31 @@ def test_metadata(metadata: dict[str, str], field: str) -> None:
     assert wrong(metadata=metadata) == [field]
 
 
+def test_built_in_tools_are_named_as_they_are_called() -> None:
+    assert not wrong(tools=[{"bash": {}}, {"web_search": {}}, tool("deploy")])
+    assert wrong(tools=[{"bash": {}}, tool("bash"), {"bash": {}}]) == ["tools[1].custom.name", "tools[2].bash"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "field"),
+    [
+        ({}, None),
+        ({"default": "PERMISSION_MODE_DENY", "tools": {"bash": "PERMISSION_MODE_PROMPT"}}, None),
+        ({"tools": {"bash": "PERMISSION_MODE_UNSPECIFIED"}}, "bash"),
+        ({"tools": {"bsah": "PERMISSION_MODE_DENY"}}, "bsah"),
+        ({"tools": {"filesystem": "PERMISSION_MODE_DENY"}}, "filesystem"),
+        ({"tools": {"deploy": "PERMISSION_MODE_DENY"}}, "deploy"),
+    ],
+)
+def test_a_policy_names_built_in_tools_of_the_agent(policy: dict[str, object], field: str | None) -> None:
+    fields = [] if field is None else [f"permission_policy.tools[{field}]"]
+    assert wrong(tools=[{"bash": {}}, tool("deploy")], permission_policy=policy) == fields
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"tools": [tool(), {"bash": {}}]}, "tools[1].bash"),
-        ({"tools": [{"web_search": {}}]}, "tools[0].web_search"),
         ({"mcp_servers": [{"name": "m"}]}, "mcp_servers"),
-        ({"skills": [{"skill_id": "s"}]}, "skills"),
-        ({"permission_policy": {}}, "permission_policy"),
-        ({"tool_host": "TOOL_HOST_SERVER"}, "tool_host"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_by_name(fields: dict[str, object], field: str) -> None:

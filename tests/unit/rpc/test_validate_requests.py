@@ -72,9 +72,8 @@ def test_events_that_do_not(request_: service_pb2.SendEventRequest, fields: list
     assert fields_of_refusal(validate.send_event, request_) == fields
 
 
-@pytest.mark.parametrize("kind", ["user_tool_confirmation", "user_tool_result", "user_define_outcome"])
-def test_events_that_are_not_built_yet(kind: str) -> None:
-    assert unbuilt(validate.send_event, send(**{kind: {}})) == f"event.{kind}"
+def test_events_that_are_not_built_yet() -> None:
+    assert unbuilt(validate.send_event, send(user_define_outcome={})) == "event.user_define_outcome"
 
 
 def test_an_event_has_a_greatest_size() -> None:
@@ -98,9 +97,44 @@ def test_a_new_session_with_events() -> None:
     ]
 
 
-def test_what_is_not_built_yet_of_a_new_session() -> None:
-    request = json_format.ParseDict({"agent_id": "agt_1", "environment": {}}, service_pb2.StartSessionRequest())
-    assert unbuilt(validate.start_session, request) == "environment"
+@pytest.mark.parametrize(
+    ("environment", "fields"),
+    [
+        ({}, []),
+        ({"env": {"PATH": "/bin", "_a1": ""}, "working_dir": "a/b", "network": True}, []),
+        ({"env": {"1A": "b"}}, ["env[1A]"]),
+        ({"env": {"A": "b\0"}}, ["env[A]"]),
+        ({"env": {f"A{number}": "" for number in range(129)}}, ["env"]),
+        ({"env": {"A": "x" * 65536}}, ["env"]),
+        ({"working_dir": "/etc"}, ["working_dir"]),
+        ({"working_dir": "a/../../b"}, ["working_dir"]),
+        ({"working_dir": "a" * 1025}, ["working_dir"]),
+        ({"limits": {"wall_time": "-1s"}}, ["limits.wall_time"]),
+        ({"limits": {"disk_bytes": "-1"}}, ["limits.disk_bytes"]),
+    ],
+)
+def test_the_environment_of_a_new_session(environment: dict[str, Any], fields: list[str]) -> None:
+    request = service_pb2.StartSessionRequest(agent_id="agt_1")
+    json_format.ParseDict(environment, request.environment)
+    assert fields_of_refusal(validate.start_session, request) == [f"environment.{field}" for field in fields]
+
+
+@pytest.mark.parametrize(
+    ("asked", "limit"),
+    [
+        ({"wall_time": "121s"}, "tool_wall_time"),
+        ({"cpu_time": "60.5s"}, "tool_cpu_time"),
+        ({"memory_bytes": str(2**40)}, "tool_memory_bytes"),
+        ({"processes": 65}, "tool_processes"),
+        ({"file_bytes": str(2**40)}, "tool_file_bytes"),
+        ({"disk_bytes": str(2**40)}, "workspace_bytes"),
+    ],
+)
+def test_the_bounds_of_an_environment_are_within_those_of_the_server(asked: dict[str, Any], limit: str) -> None:
+    request = service_pb2.StartSessionRequest(agent_id="agt_1")
+    json_format.ParseDict(asked, request.environment.limits)
+    name, _ = exceeded(validate.start_session, request, Limits())
+    assert name == limit
 
 
 def overridden(**overrides: Any) -> service_pb2.StartSessionRequest:

@@ -8,6 +8,8 @@ from managedagents_server.log import Log, NewVersion
 from managedagents_server.session.around import Around
 from managedagents_server.session.keyring import Keyring
 from managedagents_server.session.keys import Keys
+from managedagents_server.tools import Mode, Tools
+from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.limits import Limits
 from support.calls import scripted
 from support.rows import START, StillClock, open_log
@@ -28,4 +30,5 @@ async def around(log: Log, tmp_path: Path) -> Around:
     """Room for three sessions at rest."""
     nobody_is_asked: Any = None
     keys = Keys(log, Keyring.read("", tmp_path / "log.db.key"))
-    return Around(log, nobody_is_asked, keys, StillClock(), Limits(resting_bytes=3 * 4096))
+    tools = Tools(Mode.NONE, tmp_path / "workspaces", Addresses(), None, None, Limits())
+    return Around(log, nobody_is_asked, tools, keys, StillClock(), Limits(resting_bytes=3 * 4096))

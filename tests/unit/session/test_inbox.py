@@ -8,18 +8,34 @@ import pytest
 from managedagents.v1 import session_pb2, user_event_pb2
 from managedagents_server.session import inbox
 from managedagents_server.session.frames import kind_of
-from managedagents_server.session.state import OpenUse, State
-from managedagents_server.words.errors import LimitExceeded, RuntimeFault, SessionTerminal, ToolUseClosed
+from managedagents_server.session.state import Next, OpenUse, State
+from managedagents_server.words.errors import (
+    LimitExceeded,
+    RuntimeFault,
+    SessionTerminal,
+    ToolUseClosed,
+    ToolUseNotFound,
+)
 from managedagents_server.words.limits import Limits
 from support.story import Story, interrupt, message, result
 
 SMALL = Limits(queued_messages=2, session_events=1000, reserve_events=200, session_bytes=100_000, reserve_bytes=20_000)
 ROOM = "room"
+ALLOW = user_event_pb2.TOOL_CONFIRMATION_ALLOW
 
 
 def parked(**more: Any) -> State:
-    use = OpenUse("a", 3, True, 0)
+    use = OpenUse("a", 3, Next.CUSTOM_RESULT)
     return State(state=2, turn=1, uses={"use_3_x": use}, **more)
+
+
+def confirmation(use: str, decision: user_event_pb2.ToolConfirmation.ValueType = ALLOW) -> user_event_pb2.UserEvent:
+    given = user_event_pb2.UserToolConfirmation(tool_use_id=use, decision=decision)
+    return user_event_pb2.UserEvent(user_tool_confirmation=given)
+
+
+def returned(use: str) -> user_event_pb2.UserEvent:
+    return user_event_pb2.UserEvent(user_tool_result=user_event_pb2.UserToolResult(tool_use_id=use))
 
 
 def refused(state: State, event: user_event_pb2.UserEvent) -> str:
@@ -32,7 +48,9 @@ def refused(state: State, event: user_event_pb2.UserEvent) -> str:
     return fault.metadata["limit"]
 
 
-@pytest.mark.parametrize("event", [message("hi"), result("use_3_x"), interrupt(), interrupt(drop_queued=True)])
+@pytest.mark.parametrize(
+    "event", [message("hi"), result("use_3_x"), confirmation("use_3_x"), interrupt(), interrupt(drop_queued=True)]
+)
 @pytest.mark.parametrize("status", ["COMPLETED", "FAILED", "ARCHIVED"])
 def test_a_terminal_session_takes_nothing_and_says_which_it_is(event: user_event_pb2.UserEvent, status: str) -> None:
     state = parked()
@@ -47,6 +65,33 @@ def test_an_answer_to_a_use_that_is_not_open_is_refused_by_name(use: str) -> Non
     fault = inbox.refusal(parked(), result(use), SMALL)
     assert isinstance(fault, ToolUseClosed)
     assert fault.metadata == {"tool_use_id": use}
+
+
+@pytest.mark.parametrize(
+    ("due", "event"),
+    [
+        (Next.CUSTOM_RESULT, confirmation("use_3_x")),
+        (Next.CUSTOM_RESULT, returned("use_3_x")),
+        (Next.CONFIRMATION, result("use_3_x")),
+        (Next.CONFIRMATION, returned("use_3_x")),
+        (Next.RESULT, result("use_3_x")),
+        (Next.RUN, result("use_3_x")),
+        (Next.RUN, returned("use_3_x")),
+        (Next.RUN, confirmation("use_3_x")),
+        (Next.END, returned("use_3_x")),
+    ],
+)
+def test_an_answer_of_the_wrong_kind_is_refused_as_one_that_nobody_waits_for(
+    due: Next, event: user_event_pb2.UserEvent
+) -> None:
+    state = State(state=2, turn=1, uses={"use_3_x": OpenUse("a", 3, due)})
+    assert isinstance(inbox.refusal(state, event, SMALL), ToolUseNotFound)
+
+
+@pytest.mark.parametrize("due", [Next.RUN, Next.RESULT, Next.END])
+def test_a_confirmation_that_was_given_is_closed(due: Next) -> None:
+    state = State(state=2, turn=1, uses={"use_3_x": OpenUse("a", 3, due, patience=5)})
+    assert isinstance(inbox.refusal(state, confirmation("use_3_x"), SMALL), ToolUseClosed)
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,19 @@ import pytest
 from managedagents.v1 import session_pb2
 from managedagents_server.session.plan import (
     Ask,
+    CloseUnknown,
     EndInterrupted,
     EndTokenBudget,
     EndToolRounds,
     GiveUpWaiting,
     Rest,
+    RunTools,
     Step,
     Wait,
     plan,
     wake_time,
 )
-from managedagents_server.session.state import OpenUse, Spent, State
+from managedagents_server.session.state import Next, OpenUse, Spent, State
 
 IDLE = session_pb2.SESSION_STATUS_IDLE
 RUNNING = session_pb2.SESSION_STATUS_RUNNING
@@ -33,8 +35,13 @@ ROUNDS = 3
 
 def parked(*deadlines: int, state: int = RUNNING, **more: Any) -> State:
     """Waits in turn 1 for as many answers."""
-    uses = {f"use_{n}": OpenUse("a", 2 + n, True, deadline) for n, deadline in enumerate(deadlines)}
+    uses = {f"use_{n}": OpenUse("a", 2 + n, Next.CUSTOM_RESULT, deadline) for n, deadline in enumerate(deadlines)}
     return State(state=state, turn=1, uses=uses, rounds=1, **more)
+
+
+def with_uses(*due: Next, state: int = RUNNING, overdue: bool = False) -> State:
+    uses = {f"use_{n}": OpenUse("a", 2 + n, next_, NOW + 9, overdue=overdue) for n, next_ in enumerate(due)}
+    return State(state=state, turn=1, uses=uses, rounds=1)
 
 
 def at_work(state: int = RUNNING, **more: Any) -> State:
@@ -52,9 +59,16 @@ TABLE: list[tuple[str, State, Step]] = [
     ("a turn that used up its tool rounds", at_work(rounds=ROUNDS), EndToolRounds()),
     ("a parked turn", parked(NOW + 5, NOW + 3), Wait(NOW + 3)),
     ("a parked turn with a queue", parked(NOW + 5, queue=[9]), Wait(NOW + 5)),
-    ("a parked turn at its deadline", parked(NOW), GiveUpWaiting()),
-    ("a parked turn of which one use is late", parked(NOW + 5, NOW - 5), GiveUpWaiting()),
+    ("a parked turn at its deadline", parked(NOW), GiveUpWaiting(told=False)),
+    ("a parked turn of which one use is late", parked(NOW + 5, NOW - 5), GiveUpWaiting(told=False)),
     ("a turn in requires_action", parked(NOW - 5, state=IDLE), Rest()),
+    ("a tool that may run", with_uses(Next.RUN), RunTools(running=False)),
+    ("a tool that may run beside one that waits", with_uses(Next.CONFIRMATION, Next.RUN), RunTools(running=False)),
+    ("a tool that is allowed in requires_action", with_uses(Next.RUN, state=IDLE), RunTools(running=True)),
+    ("a tool that was begun by a server that is gone", with_uses(Next.END, Next.RUN), CloseUnknown()),
+    ("what remains when another has run", with_uses(Next.CONFIRMATION, overdue=True), GiveUpWaiting(told=True)),
+    ("a tool that waits for a decision", with_uses(Next.CONFIRMATION), Wait(NOW + 9)),
+    ("a tool that waits for a decision in requires_action", with_uses(Next.CONFIRMATION, state=IDLE), Rest()),
     ("a turn in requires_action with a queue", parked(NOW - 5, state=IDLE, queue=[9]), Rest()),
     ("the last answer in requires_action", at_work(IDLE, rounds=1), Ask(1, running=True)),
     ("the last answer, with no rounds left", at_work(IDLE, rounds=ROUNDS), EndToolRounds()),
@@ -112,7 +126,7 @@ def test_a_terminal_session_has_no_next_step(state: State, step: Step, terminal:
     ("deadline", "no_deadline_before", "step"),
     [
         (NOW - 500, NOW + 30, Wait(NOW + 30)),
-        (NOW - 500, NOW, GiveUpWaiting()),
+        (NOW - 500, NOW, GiveUpWaiting(told=False)),
         (NOW + 50, NOW + 30, Wait(NOW + 50)),
     ],
 )
@@ -150,7 +164,9 @@ def test_a_used_up_budget_ends_what_would_ask_the_model_and_nothing_else(state: 
         (Wait(77), 77),
         (Ask(1, running=True), 0),
         (EndInterrupted(1), 0),
-        (GiveUpWaiting(), 0),
+        (GiveUpWaiting(told=False), 0),
+        (RunTools(running=True), 0),
+        (CloseUnknown(), 0),
         (EndToolRounds(), 0),
         (EndTokenBudget(1, running=True), 0),
     ],

@@ -9,7 +9,14 @@ import grpc
 
 from managedagents._calls import Calls
 from managedagents._channel import TLS, open_channel
-from managedagents._definition import Definition, Overrides, parse_definition, parse_overrides
+from managedagents._definition import (
+    Definition,
+    Environment,
+    Overrides,
+    parse_definition,
+    parse_environment,
+    parse_overrides,
+)
 from managedagents._events import Message, user_event
 from managedagents._follow import Follow, FollowItem
 from managedagents._run import Confirm, OnEvent, Run, RunResult
@@ -87,20 +94,21 @@ class Client:
         initial: Sequence[user_event_pb2.UserEvent] = (),
         version: int | None = None,
         overrides: Overrides | None = None,
-        environment: session_pb2.EnvironmentConfig | None = None,
+        environment: Environment | None = None,
         metadata: Mapping[str, str] | None = None,
         request_id: str | None = None,
     ) -> service_pb2.StartSessionResponse:
         """Start a session. Its log begins with the events of `initial` and then `message`, in the same write.
 
         `version`: the agent's; None is the newest. `overrides`: the model, system and tools that it has instead.
+        `environment`: what its tools at the server find around them, say `{"env": {"LANG": "C"}, "network": True}`.
         """
         events = [*initial, *([] if message is None else [user_event(message)])]
         request = service_pb2.StartSessionRequest(
             agent_id=agent_id,
             version=version,
             overrides=None if overrides is None else parse_overrides(overrides),
-            environment=environment,
+            environment=None if environment is None else parse_environment(environment),
             metadata=metadata,
             initial_events=events,
             request_id=_id(request_id),

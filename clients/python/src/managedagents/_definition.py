@@ -17,6 +17,9 @@ Definition = agent_pb2.AgentDefinition | Mapping[str, Any]
 Overrides = session_pb2.SessionOverrides | Mapping[str, Any]
 """A session's overrides as a message, or as plain values."""
 
+Environment = session_pb2.EnvironmentConfig | Mapping[str, Any]
+"""What a session's tools find around them, as a message, or as plain values."""
+
 Filled = TypeVar("Filled", bound=Message)
 
 
@@ -41,6 +44,11 @@ def parse_definition(values: Definition) -> agent_pb2.AgentDefinition:
 def parse_overrides(values: Overrides) -> session_pb2.SessionOverrides:
     """The overrides that plain values mean. Raises DefinitionError with the path of each field that is wrong."""
     return _parsed(session_pb2.SessionOverrides, values)
+
+
+def parse_environment(values: Environment) -> session_pb2.EnvironmentConfig:
+    """The environment that plain values mean. Raises DefinitionError with the path of each field that is wrong."""
+    return _parsed(session_pb2.EnvironmentConfig, values)
 
 
 def _parsed(kind: type[Filled], values: Filled | Mapping[str, Any]) -> Filled:

@@ -79,6 +79,7 @@ class Run:
         self._is_outcome = False
         self._said_in = ""
         self._to_confirm: dict[str, ToolUse] = {}
+        self._earlier: set[str] = set()
         self._at_work: dict[str, asyncio.Task[None]] = {}
 
     async def result(self) -> RunResult:
@@ -103,8 +104,10 @@ class Run:
             # Deleted after it took our message; following it tells the same.
             return
         for action in status.pending_actions:
-            if action.seq < self._result.seq:
-                self._look(use_that_waits(action), group, ours=False)
+            use = use_that_waits(action)
+            if action.seq < self._result.seq and use.id not in self._to_confirm:
+                self._earlier.add(use.id)
+                self._look(use, group, ours=False)
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         async with self._client.follow(self._session_id, self._result.seq - 1) as events:
@@ -149,8 +152,17 @@ class Run:
         if event.HasField("user_tool_confirmation"):
             decided = event.user_tool_confirmation
             use = self._to_confirm.pop(decided.tool_use_id, None)
-            if use is not None and use.at_client and decided.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW:
+            asking = self._at_work.pop(decided.tool_use_id, None)
+            if asking is not None:
+                # Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
+                asking.cancel()
+            if use is None or decided.decision != user_event_pb2.TOOL_CONFIRMATION_ALLOW:
+                return
+            if use.at_client:
                 self._begin(use, group)
+            elif use.id in self._earlier:
+                # While it waited for the decision nothing told where it runs.
+                group.create_task(self._answer_earlier(group))
         elif event.HasField("agent_tool_result"):
             task = self._at_work.get(event.agent_tool_result.tool_use_id)
             if task is not None:

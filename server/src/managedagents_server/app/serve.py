@@ -21,7 +21,9 @@ from managedagents_server.rpc.health import Health
 from managedagents_server.rpc.once import Once
 from managedagents_server.rpc.service import service
 from managedagents_server.session import Keyring, Runtime
+from managedagents_server.tools import Mode, Tools
 from managedagents_server.words import failpoints
+from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.clock import SystemClock
 
 # EX_IOERR.
@@ -57,7 +59,8 @@ async def serve(asked: Serve) -> None:
         parts.push_async_callback(log.close)
         providers = Providers(clock, asked.limits, operator, asked.allowed)
         parts.push_async_callback(providers.close)
-        runtime = await parts.enter_async_context(Runtime(log, providers, keyring, clock, asked.limits))
+        tools = _tools(asked)
+        runtime = await parts.enter_async_context(Runtime(log, providers, tools, keyring, clock, asked.limits))
         parts.push_async_callback(server.stop, None)
         group = await parts.enter_async_context(asyncio.TaskGroup())
 
@@ -89,6 +92,13 @@ async def serve(asked: Serve) -> None:
         await server.stop(_STOP_GRACE)
         keeper.cancel()
     logger.info("stopped")
+
+
+def _tools(asked: Serve) -> Tools:
+    if asked.sandbox == "none":
+        logger.warning("the commands of sessions run without a sandbox, with all that this process may")
+    allowed = Addresses(asked.allowed)
+    return Tools(Mode(asked.sandbox), asked.workspaces, allowed, asked.searxng, asked.skills, asked.limits)
 
 
 def _settle_memory() -> None:

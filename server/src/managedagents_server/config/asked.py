@@ -63,6 +63,13 @@ class Serve:
     secret_key: str = field(repr=False)
     """What inline keys are sealed with. Empty: it stands in the file."""
     secret_key_file: Path
+    sandbox: Literal["bubblewrap", "none"]
+    workspaces: Path
+    """A folder for the files of sessions."""
+    searxng: str | None
+    """The address of a SearXNG server that web_search asks. None: it asks public engines."""
+    skills: Path | None
+    """A folder of skills. None: there are none."""
     log_level: str
     log_format: Literal["json", "text"] | None
     """None: text on a terminal, json elsewhere."""

@@ -96,6 +96,10 @@ def _serve(arguments: Sequence[str], environ: Mapping[str, str]) -> Serve:
         allowed=tuple(given.allow_address),
         secret_key=environ.get(environment.SECRET_KEY, ""),
         secret_key_file=given.secret_key_file or Path(f"{given.db}.key"),
+        sandbox=given.sandbox,
+        workspaces=given.workspaces or Path(f"{given.db}.workspaces"),
+        searxng=given.searxng,
+        skills=given.skills,
         log_level=given.log_level.upper(),
         log_format=given.log_format,
         limits=chosen,
@@ -145,6 +149,24 @@ def _serve_parser() -> _Parser:
         metavar="FILE",
         type=Path,
         help="what inline keys are sealed with; made where it is not there (default: the log's path and .key)",
+    )
+    parser.add_argument(
+        "--sandbox",
+        choices=["bubblewrap", "none"],
+        default="bubblewrap",
+        help="where the commands of sessions run; none: as the server does, with all that it may (default %(default)s)",
+    )
+    parser.add_argument(
+        "--workspaces",
+        metavar="DIR",
+        type=Path,
+        help="the files of sessions, a folder each (default: the log's path and .workspaces)",
+    )
+    parser.add_argument(
+        "--skills", metavar="DIR", type=Path, help="skills that definitions may name, a folder each (default: none)"
+    )
+    parser.add_argument(
+        "--searxng", metavar="URL", help="a SearXNG server for web_search (default: public search engines)"
     )
     parser.add_argument(
         "--log-level", choices=["debug", "info", "warning", "error"], default="info", help="(default %(default)s)"

@@ -293,5 +293,5 @@ class Log:
         """(tenant, session id, wake time) of every session that is not at rest, oldest first."""
         return await self._reader.run(sql.to_wake)
 
-    async def to_purge(self) -> list[int]:
+    async def to_purge(self) -> list[tuple[int, str]]:
         return await self._reader.run(sql.to_purge)

@@ -96,6 +96,8 @@ class NewSession(NamedTuple):
     """A serialized SessionOverrides without its inline key. None: there are none."""
     secret: bytes | None = None
     """The inline key of the overrides, encrypted."""
+    environment: bytes | None = None
+    """A serialized EnvironmentConfig. None: there is none."""
 
 
 class SessionRow(NamedTuple):
@@ -113,6 +115,7 @@ class SessionRow(NamedTuple):
     status: int
     checkpoint: str
     overrides: bytes | None
+    environment: bytes | None
 
 
 class NewVersion(NamedTuple):

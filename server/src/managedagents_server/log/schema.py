@@ -199,3 +199,9 @@ _AGENTS_THAT_LAST = (
 def m002_agents_that_last(db: Database) -> None:
     for statement in _AGENTS_THAT_LAST:
         db.execute(statement)
+
+
+@migrations()
+def m003_environments(db: Database) -> None:
+    # A serialized EnvironmentConfig; NULL: none.
+    db.execute("ALTER TABLE sessions ADD COLUMN environment BLOB")

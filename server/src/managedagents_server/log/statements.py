@@ -19,7 +19,7 @@ _INSERT_EVENT = (
 )
 _SESSION = (
     "SELECT session, tenant, session_id, agent_id, agent_version, metadata, create_time, update_time, head_seq,"
-    " log_bytes, status, checkpoint, overrides FROM sessions"
+    " log_bytes, status, checkpoint, overrides, environment FROM sessions"
 )
 _EVENT = "SELECT seq, kind, create_time, turn, first_seq, frame FROM events"
 
@@ -82,8 +82,8 @@ def start_session(db: Db, new: NewSession) -> int:
         raise AgentConflict("the agent is archived")
     key = db.execute(
         "INSERT INTO sessions (tenant, session_id, agent_id, agent_version, metadata, create_time, update_time,"
-        " head_seq, log_bytes, status, wake_time, checkpoint, open_turn, overrides)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " head_seq, log_bytes, status, wake_time, checkpoint, open_turn, overrides,"
+        " environment) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             new.tenant,
             new.session_id,
@@ -99,6 +99,7 @@ def start_session(db: Db, new: NewSession) -> int:
             fields.checkpoint,
             fields.open_turn,
             new.overrides,
+            new.environment,
         ),
     ).lastrowid
     assert key is not None
@@ -277,5 +278,5 @@ def to_wake(db: Db) -> list[tuple[str, str, int]]:
     ).fetchall()
 
 
-def to_purge(db: Db) -> list[int]:
-    return [row[0] for row in db.execute("SELECT session FROM sessions WHERE deleted = 1 ORDER BY session")]
+def to_purge(db: Db) -> list[tuple[int, str]]:
+    return db.execute("SELECT session, session_id FROM sessions WHERE deleted = 1 ORDER BY session").fetchall()

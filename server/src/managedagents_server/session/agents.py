@@ -87,6 +87,7 @@ class Agents:
         definition = agent_pb2.AgentDefinition()
         definition.CopyFrom(given)
         self._around.providers.check(definition)
+        await self._around.tools.check(definition, "definition.tools")
         version = 1 if replaced is None else replaced.version + 1
         secret = None
         if has_key(definition.model):

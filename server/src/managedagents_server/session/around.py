@@ -8,6 +8,7 @@ from managedagents_server.session.keys import Keys
 from managedagents_server.session.plan import Step, plan, wake_time
 from managedagents_server.session.slots import Slots
 from managedagents_server.session.state import State
+from managedagents_server.tools import Tools
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
@@ -16,6 +17,7 @@ from managedagents_server.words.limits import Limits
 class Around:
     log: Log
     providers: Providers
+    tools: Tools
     keys: Keys
     clock: Clock
     limits: Limits

@@ -3,8 +3,8 @@
 from asyncio import Future
 from collections.abc import Callable
 
-from managedagents.v1 import agent_pb2
-from managedagents_server.providers.base import Answer, Delta, ModelFailure, ModelRequest, ToolSpec, Verbatim
+from managedagents.v1 import status_event_pb2
+from managedagents_server.providers.base import Answer, Delta, ModelFailure, ModelRequest, Verbatim
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
 from managedagents_server.session.compact import may_compact
@@ -13,9 +13,8 @@ from managedagents_server.session.live import LiveEnd, LiveResponse
 from managedagents_server.session.outcome import TOO_LONG, again, given_up, model_of, outcome_of, too_much
 from managedagents_server.session.plan import Ask
 from managedagents_server.session.session import Session
+from managedagents_server.tools import SkillError
 from managedagents_server.words import failpoints
-
-_ANY_OBJECT = '{"type":"object"}'
 
 
 async def ask(session: Session, around: Around, step: Ask) -> None:
@@ -66,21 +65,18 @@ async def _request(session: Session, around: Around, on_delta: Callable[[Delta],
     definition = session.definition
     model = await model_of(session, around)
     conversation = await session.conversation()
+    try:
+        system = await around.tools.system(definition)
+    except SkillError as fault:
+        raise ModelFailure(status_event_pb2.ERROR_CODE_TOOL_UNAVAILABLE, str(fault), transient=False) from None
     request = ModelRequest(
-        system=definition.system,
+        system=system,
         conversation=conversation.items,
-        tools=_tools(definition),
+        tools=session.agent.toolbox.specs,
         settings=definition.model_settings,
         finished=session.state.finished,
     )
     return model.provider, await model.ask(request, on_delta)
-
-
-def _tools(definition: agent_pb2.AgentDefinition) -> list[ToolSpec]:
-    return [
-        ToolSpec(tool.custom.name, tool.custom.description, tool.custom.input_schema_json or _ANY_OBJECT)
-        for tool in definition.tools
-    ]
 
 
 def _append_answer(session: Session, around: Around, provider: str, answer: Answer, live: LiveResponse) -> Future[None]:
@@ -89,7 +85,6 @@ def _append_answer(session: Session, around: Around, provider: str, answer: Answ
     timeout = around.limits.custom_tool_timeout
     if definition.HasField("custom_tool_timeout"):
         timeout = definition.custom_tool_timeout.ToNanoseconds() / 1e9
-    custom = {tool.custom.name for tool in definition.tools}
     produced = events.response(
         state,
         answer,
@@ -97,7 +92,7 @@ def _append_answer(session: Session, around: Around, provider: str, answer: Answ
         response_id=live.response_id,
         attempt=live.attempt,
         deadline=around.clock.wall() + int(timeout * 1e9),
-        is_custom=custom.__contains__,
+        toolbox=session.agent.toolbox,
     )
     end = too_much(session, around, produced, answer.verbatim or b"")
     if end is not None:

@@ -3,6 +3,7 @@
 Each goes the same way: get the session, look at its state, refuse or append, answer after the commit.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -72,7 +73,7 @@ class Changes:
         try:
             return await self._change(session_id, decide, key, answer)
         except ToolUseClosed as closed:
-            await self._must_have_been(session_id, event.user_custom_tool_result.custom_tool_use_id)
+            await self._must_have_been(session_id, inbox.answered(event))
             raise closed
 
     async def _must_have_been(self, session_id: str, use_id: str) -> None:
@@ -196,9 +197,11 @@ class Changes:
             session.lost = True
             if session.loop is not None:
                 session.loop.cancel()
+                # Its tools write into the workspace until they are ended.
+                await asyncio.wait([session.loop])
             self._registry.forget(session)
         self._housekeeping.rested(row.agent_id)
-        self._housekeeping.purge(row.key)
+        self._housekeeping.purge(row.key, row.session_id)
         return response
 
 

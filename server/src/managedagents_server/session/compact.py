@@ -45,7 +45,7 @@ async def compact(session: Session, around: Around, step: Ask) -> bool:
         await until_interrupted(session, session.conversation())
         return True
     window = _window(session, around)
-    size = conversation.tokens(step.turn, _beside(definition))
+    size = conversation.tokens(step.turn, _beside(session))
     older = conversation.before(step.turn)
     limit = window * (definition.compaction.threshold or _THRESHOLD)
     if not older or not (state.must_compact or 0 < limit < size):
@@ -73,11 +73,10 @@ def _window(session: Session, around: Around) -> int:
     return (known or said) if session.agent.own_model else (said or known)
 
 
-def _beside(definition: agent_pb2.AgentDefinition) -> int:
-    tools = sum(
-        sizes.tokens_of_text(tool.custom.description + tool.custom.input_schema_json) for tool in definition.tools
-    )
-    return sizes.tokens_of_text(definition.system) + tools
+def _beside(session: Session) -> int:
+    specs = session.agent.toolbox.specs
+    tools = sum(sizes.tokens_of_text(spec.description + spec.input_schema_json) for spec in specs)
+    return sizes.tokens_of_text(session.definition.system) + tools
 
 
 def _oldest(older: Sequence[Turn], room: int) -> Sequence[Turn]:

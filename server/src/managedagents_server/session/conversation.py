@@ -83,6 +83,9 @@ class Conversation:
             case "user_custom_tool_result":
                 given = event.user_custom_tool_result
                 self._close(given.custom_tool_use_id, given.content, given.is_error)
+            case "user_tool_result":
+                returned = event.user_tool_result
+                self._close(returned.tool_use_id, returned.content, returned.is_error)
             case "agent_tool_result":
                 result = event.agent_tool_result
                 self._close(result.tool_use_id, result.content, result.is_error)

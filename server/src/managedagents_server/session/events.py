@@ -1,13 +1,16 @@
 """The events that the server itself writes, each from the facts that make it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from managedagents.v1 import agent_event_pb2, content_pb2, model_pb2, status_event_pb2
 from managedagents_server.providers.base import Answer, ModelFailure, Text, Thinking, ToolCall
 from managedagents_server.session.frames import Event
-from managedagents_server.session.state import State
+from managedagents_server.session.state import Next, State
+from managedagents_server.session.toolbox import Custom, Entry, Toolbox
+from managedagents_server.tools.base import Outcome
+from managedagents_server.tools.inputs import BadInput
 from managedagents_server.words import ids
 
 
@@ -50,6 +53,22 @@ def rescheduling(turn: int, failure: ModelFailure, attempt: int, delay: float, n
     return Event(turn=turn, status_rescheduling=event)
 
 
+def tool_start(turn: int, use: str) -> Event:
+    return Event(turn=turn, agent_tool_start=agent_event_pb2.AgentToolStart(tool_use_id=use))
+
+
+def ran(turn: int, use: str, outcome: Outcome) -> Event:
+    """A tool use that the server ran."""
+    timed_out, ran = agent_event_pb2.TOOL_RESULT_CAUSE_TIMED_OUT, agent_event_pb2.TOOL_RESULT_CAUSE_RAN
+    result = agent_event_pb2.AgentToolResult(
+        tool_use_id=use,
+        content=outcome.content,
+        is_error=outcome.is_error,
+        cause=timed_out if outcome.timed_out else ran,
+    )
+    return Event(turn=turn, agent_tool_result=result)
+
+
 def closed(turn: int, use: str, cause: agent_event_pb2.ToolResultCause.ValueType, words: str) -> Event:
     """A tool use that is closed without having run."""
     return Event(
@@ -72,10 +91,10 @@ def response(
     response_id: str,
     attempt: int,
     deadline: int,
-    is_custom: Callable[[str], bool],
+    toolbox: Toolbox,
 ) -> list[Event]:
-    """What one model response produced: at least one event. A call of a name that is no tool of the agent is denied in
-    the same write."""
+    """What one model response produced: at least one event. A call that is not to run, because the policy says so, the
+    name is no tool's or the input does not fit, is closed in the same write."""
     turn = state.turn
     events: list[Event] = []
     denials: list[Event] = []
@@ -98,20 +117,12 @@ def response(
             case ToolCall(name, input_json):
                 flush()
                 use_id = ids.tool_use_id(state.head + len(events) + 1)
-                event = Event(turn=turn, response_id=response_id)
-                if is_custom(name):
-                    custom = event.agent_custom_tool_use
-                    custom.custom_tool_use_id = use_id
-                    custom.deadline.CopyFrom(timestamp(deadline))
-                    custom.permission = agent_event_pb2.PERMISSION_DECISION_ALLOW
-                    custom.name, custom.input_json = name, input_json
-                else:
-                    use = event.agent_tool_use
-                    use.tool_use_id = use_id
-                    use.permission = agent_event_pb2.PERMISSION_DECISION_DENY
-                    use.name, use.input_json = name, input_json
-                    words = f"There is no tool named {name}."
-                    denials.append(closed(turn, use_id, agent_event_pb2.TOOL_RESULT_CAUSE_DENIED, words))
+                entry = toolbox.get(name)
+                denial = _denial(name, input_json, entry)
+                event = _use(use_id, name, input_json, None if denial else entry, deadline)
+                event.turn, event.response_id = turn, response_id
+                if denial:
+                    denials.append(closed(turn, use_id, agent_event_pb2.TOOL_RESULT_CAUSE_DENIED, denial))
                 events.append(event)
     if texts or not events:
         message = agent_event_pb2.AgentMessage(content=texts)
@@ -126,6 +137,43 @@ def response(
         )
     )
     return events + denials
+
+
+def _use(use_id: str, name: str, input_json: str, entry: Entry | None, deadline: int) -> Event:
+    """`entry`: None where the call is denied."""
+    if isinstance(entry, Custom):
+        custom = agent_event_pb2.AgentCustomToolUse(
+            custom_tool_use_id=use_id,
+            name=name,
+            input_json=input_json,
+            permission=agent_event_pb2.PERMISSION_DECISION_ALLOW,
+            deadline=timestamp(deadline),
+        )
+        return Event(agent_custom_tool_use=custom)
+    use = agent_event_pb2.AgentToolUse(tool_use_id=use_id, name=name, input_json=input_json)
+    if entry is None:
+        use.permission = agent_event_pb2.PERMISSION_DECISION_DENY
+    else:
+        use.permission = entry.decision
+        use.runs_at_client = entry.at_client
+        if entry.at_client or entry.decision == agent_event_pb2.PERMISSION_DECISION_ASK:
+            use.deadline.CopyFrom(timestamp(deadline))
+    return Event(agent_tool_use=use)
+
+
+def _denial(name: str, input_json: str, entry: Entry | None) -> str:
+    """Why a call is not to run, in words for the model. Empty: it may."""
+    if entry is None:
+        return f"There is no tool named {name}."
+    if isinstance(entry, Custom):
+        return ""
+    if entry.decision == agent_event_pb2.PERMISSION_DECISION_DENY:
+        return f"The tool {name} may not be used here: its permission policy denies it."
+    try:
+        entry.schema.read(input_json)
+    except BadInput as fault:
+        return str(fault)
+    return ""
 
 
 def end_of(answer: Answer) -> status_event_pb2.StopReason:
@@ -145,6 +193,16 @@ def closings(state: State, turn: int) -> list[Event]:
         return []
     words = "The user interrupted the turn before this was done."
     return [closed(turn, use, agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED, words) for use in state.uses]
+
+
+def unknown_effects(state: State) -> list[Event]:
+    """How the uses are closed that somebody began to run who is gone."""
+    words = (
+        "The server was restarted while this ran, and it is not run twice: whether it took effect is not known. Look "
+        "before you do it again."
+    )
+    cause = agent_event_pb2.TOOL_RESULT_CAUSE_EFFECT_UNKNOWN
+    return [closed(state.turn, id_, cause, words) for id_, use in state.uses.items() if use.next == Next.END]
 
 
 def dropped(state: State, turn: int) -> Sequence[int]:

@@ -6,9 +6,9 @@ when it changes.
 
 from collections.abc import Iterable
 
-from managedagents.v1 import event_pb2, session_pb2, status_event_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2, user_event_pb2
 from managedagents_server.session.frames import from_frame
-from managedagents_server.session.state import OpenUse, Spent, State
+from managedagents_server.session.state import Next, OpenUse, Spent, State
 
 Event = event_pb2.SessionEvent
 
@@ -75,20 +75,60 @@ def _user_interrupt(state: State, event: Event) -> None:
 def _custom_tool_use(state: State, event: Event) -> None:
     use = event.agent_custom_tool_use
     deadline = use.deadline.ToNanoseconds() - _stood_still(state, event)
-    state.uses[use.custom_tool_use_id] = OpenUse(use.name, event.seq, True, deadline)
+    state.uses[use.custom_tool_use_id] = OpenUse(use.name, event.seq, Next.CUSTOM_RESULT, deadline)
 
 
 def _tool_use(state: State, event: Event) -> None:
     use = event.agent_tool_use
-    state.uses[use.tool_use_id] = OpenUse(use.name, event.seq, False, use.deadline.ToNanoseconds())
+    _opened(state, event, use).at_client = use.runs_at_client
+    if use.runs_at_client and use.permission != agent_event_pb2.PERMISSION_DECISION_ASK:
+        state.uses[use.tool_use_id].next = Next.RESULT
+
+
+def _mcp_tool_use(state: State, event: Event) -> None:
+    _opened(state, event, event.agent_mcp_tool_use).mcp = True
+
+
+def _opened(state: State, event: Event, use: agent_event_pb2.AgentToolUse | agent_event_pb2.AgentMcpToolUse) -> OpenUse:
+    opened = state.uses[use.tool_use_id] = OpenUse(use.name, event.seq, Next.RUN)
+    if use.HasField("deadline"):
+        opened.deadline = use.deadline.ToNanoseconds() - _stood_still(state, event)
+    if use.permission == agent_event_pb2.PERMISSION_DECISION_ASK:
+        opened.next = Next.CONFIRMATION
+        opened.patience = use.deadline.ToNanoseconds() - event.create_time.ToNanoseconds()
+    return opened
+
+
+def _confirmation(state: State, event: Event) -> None:
+    given = event.user_tool_confirmation
+    if given.decision != user_event_pb2.TOOL_CONFIRMATION_ALLOW:
+        # Its result, in the same write, closes it.
+        return
+    use = state.uses[given.tool_use_id]
+    use.next, use.overdue = Next.RUN, False
+    if use.at_client:
+        use.next = Next.RESULT
+        use.deadline = event.create_time.ToNanoseconds() + use.patience - _stood_still(state, event)
+
+
+def _tool_start(state: State, event: Event) -> None:
+    state.uses[event.agent_tool_start.tool_use_id].next = Next.END
 
 
 def _custom_tool_result(state: State, event: Event) -> None:
     del state.uses[event.user_custom_tool_result.custom_tool_use_id]
 
 
+def _client_tool_result(state: State, event: Event) -> None:
+    del state.uses[event.user_tool_result.tool_use_id]
+
+
 def _tool_result(state: State, event: Event) -> None:
     del state.uses[event.agent_tool_result.tool_use_id]
+
+
+def _mcp_tool_result(state: State, event: Event) -> None:
+    del state.uses[event.agent_mcp_tool_result.tool_use_id]
 
 
 def _running(state: State, event: Event) -> None:
@@ -106,6 +146,8 @@ def _idle(state: State, event: Event) -> None:
     state.state = session_pb2.SESSION_STATUS_IDLE
     reason = event.status_idle.stop_reason
     if reason.WhichOneof("reason") == "requires_action":
+        for use_id in reason.requires_action.ids:
+            state.uses[use_id].overdue = True
         return
     dropped = set(reason.interrupted.dropped_seqs)
     state.queue = [seq for seq in state.queue if seq not in dropped]
@@ -178,9 +220,14 @@ _FOLDS = {
     "user_message": _user_message,
     "user_interrupt": _user_interrupt,
     "user_custom_tool_result": _custom_tool_result,
+    "user_tool_confirmation": _confirmation,
+    "user_tool_result": _client_tool_result,
     "agent_custom_tool_use": _custom_tool_use,
     "agent_tool_use": _tool_use,
+    "agent_mcp_tool_use": _mcp_tool_use,
+    "agent_tool_start": _tool_start,
     "agent_tool_result": _tool_result,
+    "agent_mcp_tool_result": _mcp_tool_result,
     "agent_context_compacted": _compacted,
     "status_running": _running,
     "status_idle": _idle,

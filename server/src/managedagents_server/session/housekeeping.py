@@ -21,14 +21,15 @@ _FORGET_EVERY = 60.0
 class Housekeeping:
     def __init__(self, around: Around) -> None:
         self._around = around
-        self._buried: asyncio.Queue[int] = asyncio.Queue()
+        self._buried: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
         self._archived: set[str] = set()
         """The agents whose keys are erased when none of their turns is open."""
         self._rested: set[str] = set()
         self._bell = asyncio.Event()
 
-    def purge(self, session: int) -> None:
-        self._buried.put_nowait(session)
+    def purge(self, session: int, session_id: str) -> None:
+        """Nothing of the session runs any more."""
+        self._buried.put_nowait((session, session_id))
 
     def archived(self, agent_id: str) -> None:
         """The keys of the agent are to be erased."""
@@ -43,8 +44,8 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Until cancelled. What a death of the process cut off is taken up."""
-        for session in await self._around.log.to_purge():
-            self._buried.put_nowait(session)
+        for session, session_id in await self._around.log.to_purge():
+            self._buried.put_nowait((session, session_id))
         for _, agent_id in await self._around.log.to_erase():
             self.archived(agent_id)
         async with asyncio.TaskGroup() as tasks:
@@ -54,7 +55,9 @@ class Housekeeping:
 
     async def _purge_all(self) -> None:
         while True:
-            session = await self._buried.get()
+            session, session_id = await self._buried.get()
+            # First: its row is what leads back here when the process dies in the middle.
+            await self._remove_workspace(session_id)
             done = False
             while not done:
                 try:
@@ -63,6 +66,13 @@ class Housekeeping:
                 except LogUnavailable:
                     await self._around.log.room()
             logger.info("a deleted session is purged", extra={"session": session})
+
+    async def _remove_workspace(self, session_id: str) -> None:
+        try:
+            await self._around.tools.remove(session_id)
+        except OSError:
+            # What cannot be removed is the operator's to remove, and keeps no other session from its purge.
+            logger.exception("a deleted session's workspace cannot be removed", extra={"session_id": session_id})
 
     async def _forget_requests(self) -> None:
         while True:

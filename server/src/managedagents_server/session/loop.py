@@ -11,14 +11,17 @@ from managedagents_server.session.around import Around
 from managedagents_server.session.ask import ask
 from managedagents_server.session.compact import compact
 from managedagents_server.session.frames import Event
+from managedagents_server.session.hands import run_tools
 from managedagents_server.session.interruptible import until_interrupted
 from managedagents_server.session.plan import (
     Ask,
+    CloseUnknown,
     EndInterrupted,
     EndTokenBudget,
     EndToolRounds,
     GiveUpWaiting,
     Rest,
+    RunTools,
     Step,
     Wait,
 )
@@ -41,9 +44,11 @@ async def run(session: Session, around: Around) -> int | None:
                 case Wait(until):
                     failpoints.hit("waiting")
                     return until
-                case Ask() if not slot:
+                case Ask() | RunTools() if not slot:
                     # The state may be another one by the time that there is a slot: decide again.
                     slot = await until_interrupted(session, _take_slot(held, session, around)) or False
+                case RunTools():
+                    await run_tools(session, around, step)
                 case Ask():
                     if not await compact(session, around, step):
                         await ask(session, around, step)
@@ -66,6 +71,10 @@ def _settling(session: Session, step: Step) -> list[Event]:
             )
             usage = state.turn_spent if turn == state.turn else Spent()
             return [*events.closings(state, turn), events.idle(turn, reason, usage.message())]
+        case CloseUnknown():
+            return events.unknown_effects(state)
+        case GiveUpWaiting(told=True):
+            return [events.idle(state.turn, events.waits(state.waiting), state.turn_spent.message())]
         case GiveUpWaiting():
             error = events.error(
                 state.turn,

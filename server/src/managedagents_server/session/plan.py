@@ -4,7 +4,7 @@ come to the same one."""
 from dataclasses import dataclass
 
 from managedagents.v1 import session_pb2
-from managedagents_server.session.state import State
+from managedagents_server.session.state import Next, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,24 @@ class EndInterrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseUnknown:
+    """A tool that must not run twice was begun, and whoever began it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunTools:
+    """Run the tools that the model asked for and that may run."""
+
+    running: bool
+    """status.running is logged first: the turn goes on."""
+
+
+@dataclass(frozen=True, slots=True)
 class GiveUpWaiting:
     """The answers did not come in time: the turn goes to requires_action."""
+
+    told: bool
+    """An earlier status.idle has said so already: this one says what remains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +70,7 @@ class Ask:
     """status.running is logged first: the turn begins, goes on, or tries again."""
 
 
-Step = Rest | Wait | EndInterrupted | GiveUpWaiting | EndToolRounds | EndTokenBudget | Ask
+Step = Rest | Wait | EndInterrupted | CloseUnknown | RunTools | GiveUpWaiting | EndToolRounds | EndTokenBudget | Ask
 
 
 def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, token_budget: int | None) -> Step:
@@ -64,6 +80,8 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, toke
         return Rest()
     if state.interrupted:
         return EndInterrupted(next(iter(state.interrupted)))
+    if any(use.next == Next.END for use in state.uses.values()):
+        return CloseUnknown()
     if state.paused_seq:
         return Rest()
     if not state.turn:
@@ -71,7 +89,7 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, toke
             return Rest()
         return (EndTokenBudget if used_up else Ask)(state.queue[0], running=True)
     if state.uses:
-        return _parked(state, now, no_deadline_before)
+        return _with_uses(state, now, no_deadline_before)
     if state.retry_time > now:
         return Wait(state.retry_time)
     if used_up:
@@ -81,11 +99,16 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, toke
     return Ask(state.turn, running=state.state != session_pb2.SESSION_STATUS_RUNNING)
 
 
-def _parked(state: State, now: int, no_deadline_before: int) -> Step:
-    if state.state == session_pb2.SESSION_STATUS_IDLE:
+def _with_uses(state: State, now: int, no_deadline_before: int) -> Step:
+    running = state.state == session_pb2.SESSION_STATUS_RUNNING
+    if any(use.next == Next.RUN for use in state.uses.values()):
+        return RunTools(running=not running)
+    if not running:
         return Rest()
-    deadline = max(min(use.deadline for use in state.uses.values()), no_deadline_before)
-    return GiveUpWaiting() if deadline <= now else Wait(deadline)
+    if all(use.overdue for use in state.uses.values()):
+        return GiveUpWaiting(told=True)
+    deadline = max(min(use.deadline for use in state.uses.values() if not use.overdue), no_deadline_before)
+    return GiveUpWaiting(told=False) if deadline <= now else Wait(deadline)
 
 
 def wake_time(step: Step) -> int | None:

@@ -25,7 +25,8 @@ class Reads:
     async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
         row = await self._row(request.session_id)
         state = await self._registry.state_of(row)
-        uses = [await self._around.log.event(row.key, use.seq) for use in state.uses.values()]
+        waiting = [] if state.terminal else state.waiting
+        uses = [await self._around.log.event(row.key, state.uses[use_id].seq) for use_id in waiting]
         return views.status_response(state, [use for use in uses if use is not None])
 
     async def get_session(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:

@@ -11,6 +11,7 @@ from managedagents_server.session.fold import fold
 from managedagents_server.session.pinned import Pinned
 from managedagents_server.session.session import Session
 from managedagents_server.session.state import State
+from managedagents_server.session.toolbox import Toolbox
 from managedagents_server.words.errors import SessionNotFound
 from managedagents_server.words.request import TENANT
 
@@ -55,7 +56,7 @@ class Registry:
             raise SessionNotFound.of(session_id)
         state = await self.state_of(row)
         agent = await self.pinned(row.agent_id, row.agent_version, row.overrides)
-        return self.add(row.key, session_id, agent, state)
+        return self.add(row.key, session_id, agent, state, row.environment)
 
     async def state_of(self, row: SessionRow) -> State:
         """The checkpoint, or, where this version cannot use it, the fold over the whole log."""
@@ -65,9 +66,9 @@ class Registry:
             state = await asyncio.to_thread(lambda: fold(frames))
         return state
 
-    def add(self, key: int, session_id: str, agent: Pinned, state: State) -> Session:
+    def add(self, key: int, session_id: str, agent: Pinned, state: State, environment: bytes | None = None) -> Session:
         around = self._around
-        session = Session(around.log, around.clock, key, session_id, agent, state, around.wake_time)
+        session = Session(around.log, around.clock, key, session_id, agent, state, around.wake_time, environment)
         self._sessions[session_id] = session
         self.rested(session)
         return session
@@ -105,7 +106,10 @@ class Registry:
             if row is None:
                 raise LookupError(f"there is no agent {agent_id} of version {version}")
             definition = agent_pb2.AgentDefinition.FromString(row.definition)
-            agent = self._agents[key] = Pinned(row.key, agent_id, version, definition)
+            toolbox = Toolbox.of(definition, self._around.tools.builtins)
+            agent = self._agents[key] = Pinned(row.key, agent_id, version, definition, toolbox)
             if len(self._agents) > _AGENTS:
                 self._agents.popitem(last=False)
-        return agent if overrides is None else agent.overridden(session_pb2.SessionOverrides.FromString(overrides))
+        if overrides is None:
+            return agent
+        return agent.overridden(session_pb2.SessionOverrides.FromString(overrides), self._around.tools.builtins)

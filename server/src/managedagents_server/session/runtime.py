@@ -16,6 +16,7 @@ from managedagents_server.session.loops import Loops
 from managedagents_server.session.reads import Reads
 from managedagents_server.session.registry import Registry
 from managedagents_server.session.starts import Starts
+from managedagents_server.tools import Tools
 from managedagents_server.words.clock import Clock
 from managedagents_server.words.limits import Limits
 
@@ -23,8 +24,10 @@ from managedagents_server.words.limits import Limits
 class Runtime:
     """Runs while it is entered; leaving it stops everything where it stands, which the log allows at any moment."""
 
-    def __init__(self, log: Log, providers: Providers, keyring: Keyring, clock: Clock, limits: Limits) -> None:
-        self._around = Around(log, providers, Keys(log, keyring), clock, limits)
+    def __init__(
+        self, log: Log, providers: Providers, tools: Tools, keyring: Keyring, clock: Clock, limits: Limits
+    ) -> None:
+        self._around = Around(log, providers, tools, Keys(log, keyring), clock, limits)
         self._tasks = asyncio.TaskGroup()
         self._lasting: list[asyncio.Task[None]] = []
         self._housekeeping = Housekeeping(self._around)

@@ -50,11 +50,14 @@ class Session:
         agent: Pinned,
         state: State,
         next_wake: Callable[[State], int | None],
+        environment: bytes | None = None,
     ) -> None:
+        """`environment`: a serialized EnvironmentConfig. None: there is none."""
         self.key = key
         self.session_id = session_id
         self.agent = agent
         self.definition = agent.definition
+        self.environment = environment
         self.state = state
         """As of everything that was handed to the log, commits in flight included."""
         self.live: LiveResponse | None = None

@@ -40,7 +40,7 @@ class Starts:
         session_id = ids.session_id()
         overrides, model_key = _overrides(request)
         agent = await self._registry.pinned(request.agent_id, row.version, overrides)
-        self._check(agent)
+        await self._check(agent)
         state = State()
         now = around.clock.wall()
         rows = []
@@ -66,15 +66,16 @@ class Starts:
             KeptAnswer.of(key, response),
             overrides,
             secret,
+            request.environment.SerializeToString() if request.HasField("environment") else None,
         )
         try:
             session_key = await around.log.start_session(new)
         except AgentConflict as error:
             raise AgentArchived.of(request.agent_id) from error
-        self._loops.start(self._registry.add(session_key, session_id, agent, state))
+        self._loops.start(self._registry.add(session_key, session_id, agent, state, new.environment))
         return response
 
-    def _check(self, agent: Pinned) -> None:
+    async def _check(self, agent: Pinned) -> None:
         """What shows only once the overrides stand in the definition."""
         if not agent.own_bytes:
             return
@@ -86,6 +87,7 @@ class Starts:
                 value=most,
             )
         self._around.providers.check(agent.definition, "overrides")
+        await self._around.tools.check(agent.definition, "overrides.tools.tools")
 
 
 def _overrides(request: pb.StartSessionRequest) -> tuple[bytes | None, str]:

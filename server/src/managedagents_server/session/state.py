@@ -6,10 +6,11 @@ events.
 
 import json
 from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
 
 from managedagents.v1 import model_pb2, session_pb2
 
-FOLD = 2
+FOLD = 3
 """The version of the fold. Raise it when the fold changes: checkpoints of another version are thrown away."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -25,16 +26,43 @@ TERMINAL = frozenset(
 SECOND = 1_000_000_000
 
 
+class Next(IntEnum):
+    """What an open tool use needs next. Values stand in checkpoints."""
+
+    CUSTOM_RESULT = 1
+    """user.custom_tool_result."""
+    CONFIRMATION = 2
+    """user.tool_confirmation."""
+    RESULT = 3
+    """user.tool_result."""
+    RUN = 4
+    """The server runs it."""
+    END = 5
+    """The server began to run it, and it must not run twice."""
+
+
 @dataclass(slots=True)
 class OpenUse:
     """A tool use without a result. Kept in the order of the calls."""
 
     name: str
     seq: int
-    custom: bool
-    """The client answers it with user.custom_tool_result."""
-    deadline: int
-    """Wall time in nanoseconds at which its wait goes to requires_action."""
+    next: Next
+    deadline: int = 0
+    """Wall time in nanoseconds at which its wait for the client goes to requires_action."""
+    patience: int = 0
+    """Of a use that asks, the nanoseconds from it to its deadline: a client that has confirmed it has them once more.
+    0: nobody was asked."""
+    overdue: bool = False
+    """A status.idle has said that it is waited for."""
+    mcp: bool = False
+    at_client: bool = False
+    """The client runs it, once it may."""
+
+    @property
+    def waits(self) -> bool:
+        """For the client."""
+        return self.next < Next.RUN
 
 
 @dataclass(slots=True)
@@ -131,13 +159,21 @@ class State:
         return self.state
 
     @property
+    def waiting(self) -> list[str]:
+        """The uses that wait for the client."""
+        return [use_id for use_id, use in self.uses.items() if use.waits]
+
+    @property
     def terminal(self) -> bool:
         return self.state in TERMINAL
 
     def dump(self) -> str:
         values = {name: getattr(self, name) for name in _PLAIN}
         values["fold"] = FOLD
-        values["uses"] = [[id_, use.name, use.seq, use.custom, use.deadline] for id_, use in self.uses.items()]
+        values["uses"] = [
+            [id_, use.name, use.seq, use.next, use.deadline, use.patience, use.overdue, use.mcp, use.at_client]
+            for id_, use in self.uses.items()
+        ]
         values["interrupted"] = list(self.interrupted.items())
         values["spent"] = self.spent.values()
         values["turn_spent"] = self.turn_spent.values()
@@ -150,7 +186,9 @@ class State:
             values = json.loads(checkpoint)
             if values.pop("fold") != FOLD:
                 return None
-            values["uses"] = {id_: OpenUse(*use) for id_, *use in values["uses"]}
+            values["uses"] = {
+                id_: OpenUse(name, seq, Next(due), *rest) for id_, name, seq, due, *rest in values["uses"]
+            }
             values["interrupted"] = dict(values["interrupted"])
             values["spent"] = Spent(*values["spent"])
             values["turn_spent"] = Spent(*values["turn_spent"])

@@ -12,7 +12,7 @@ from managedagents.v1 import service_pb2 as pb
 from managedagents_server.log import AgentRow, EventRow, Log, SessionRow
 from managedagents_server.session.events import timestamp
 from managedagents_server.session.frames import from_row
-from managedagents_server.session.state import Spent, State
+from managedagents_server.session.state import Next, Spent, State
 from managedagents_server.words.errors import EventUnreadable, FromSeqBeyondHead, InvalidPageToken, SessionNotFound
 
 PagedRequest = pb.ListAgentsRequest | pb.ListSessionsRequest | pb.ListEventsRequest
@@ -63,16 +63,23 @@ def session(row: SessionRow, state: State) -> session_pb2.Session:
 
 def use_id(row: EventRow) -> str:
     """The id of the tool use that the row holds; empty: it holds none."""
-    event = from_row(row)
+    used = _used(from_row(row))
+    return "" if used is None else used[0]
+
+
+def _used(event: event_pb2.SessionEvent) -> tuple[str, str, str] | None:
+    """Id, name and input of the tool use."""
     match event.WhichOneof("payload"):
         case "agent_custom_tool_use":
-            return event.agent_custom_tool_use.custom_tool_use_id
+            custom = event.agent_custom_tool_use
+            return custom.custom_tool_use_id, custom.name, custom.input_json
         case "agent_tool_use":
-            return event.agent_tool_use.tool_use_id
+            return event.agent_tool_use.tool_use_id, event.agent_tool_use.name, event.agent_tool_use.input_json
         case "agent_mcp_tool_use":
-            return event.agent_mcp_tool_use.tool_use_id
+            mcp = event.agent_mcp_tool_use
+            return mcp.tool_use_id, mcp.name, mcp.input_json
         case _:
-            return ""
+            return None
 
 
 def status_response(state: State, uses: Sequence[EventRow]) -> pb.StatusResponse:
@@ -83,20 +90,31 @@ def status_response(state: State, uses: Sequence[EventRow]) -> pb.StatusResponse
         head_seq=state.head,
         turn=0 if state.terminal else state.turn,
         queued_messages=0 if state.terminal else len(state.queue),
-        pending_actions=[] if state.terminal else [_pending(state, from_row(row)) for row in uses],
+        pending_actions=[_pending(state, from_row(row)) for row in uses],
         usage=state.spent.message(),
     )
 
 
+_KINDS = {
+    Next.CUSTOM_RESULT: session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT,
+    Next.CONFIRMATION: session_pb2.PENDING_ACTION_KIND_TOOL_CONFIRMATION,
+    Next.RESULT: session_pb2.PENDING_ACTION_KIND_TOOL_RESULT,
+}
+
+
 def _pending(state: State, event: event_pb2.SessionEvent) -> session_pb2.PendingAction:
-    use = event.agent_custom_tool_use
+    used = _used(event)
+    if used is None:
+        raise EventUnreadable.of(event.seq)
+    use_id, name, input_json = used
+    use = state.uses[use_id]
     return session_pb2.PendingAction(
-        tool_use_id=use.custom_tool_use_id,
-        kind=session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT,
-        name=use.name,
-        input_json=use.input_json,
+        tool_use_id=use_id,
+        kind=_KINDS[use.next],
+        name=name,
+        input_json=input_json,
         seq=event.seq,
-        deadline=timestamp(state.uses[use.custom_tool_use_id].deadline),
+        deadline=timestamp(use.deadline),
     )
 
 

@@ -13,6 +13,7 @@ from managedagents._follow import Follow, FollowItem
 from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
 from managedagents.cli._connection import connection_options, fail, settings, show_notices
 from managedagents.cli._output import status_name
+from managedagents.cli._phrases import wanted_words
 from managedagents.cli._screen import Screen
 from managedagents.cli._terminal import plain
 from managedagents.v1 import event_pb2, session_pb2, user_event_pb2
@@ -31,8 +32,10 @@ _TURNING = frozenset(
         "agent_tool_use",
         "agent_mcp_tool_use",
         "outcome_evaluated",
+        "user_tool_confirmation",
         "status_idle",
         "status_paused",
+        "status_resumed",
         "status_completed",
         "status_failed",
         "status_archived",
@@ -43,15 +46,16 @@ _TURNING = frozenset(
 @click.command()
 @click.argument("session")
 @click.option("--last", type=click.IntRange(min=0), help="Events to show first. Default: 20; from a pipe none.")
-@click.option("--quiet", is_flag=True, help="Show no thinking, no usage and no retries.")
+@click.option("--quiet", is_flag=True, help="Show no thinking, no usage, no retries and no starts of tools.")
 @connection_options()
 def chat(session: str, last: int | None, quiet: bool) -> None:
     """Talk to a session.
 
     Ctrl-C interrupts the turn, once more leaves; so does Ctrl-D at the prompt. Where the turn asks for a tool's answer,
-    the next line is the answer (with a leading ! it is an error). From a pipe each line is one message; its turn is
-    waited for, and the end of the input is the end of the chat. Where stdout is no terminal it has what the agent says,
-    and stderr the rest.
+    the next line is the answer (with a leading ! it is an error); where a tool waits for permission, y allows it, and
+    anything else denies it and is told to the model. From a pipe each line is one message; its turn is waited for, and
+    the end of the input is the end of the chat. Where stdout is no terminal it has what the agent says, and stderr the
+    rest.
     """
     if settings().json:
         raise click.UsageError("A chat is for people. Use send, and tail with --json.")
@@ -93,14 +97,16 @@ class _Chat:
             screen.notice(f"{session} is {status_name(status.status)}; Ctrl-C interrupts, Ctrl-D leaves")
 
     def talk(self) -> int:
-        """The exit code: 1 where the session is over, or a tool's answer is left out."""
+        """The exit code: 1 where the session is over, or what the turn waits for is left out."""
         try:
             while True:
                 waiting = self._go_on()
                 if waiting is None:
                     return 1
                 for use in waiting:
-                    self._answer(use)
+                    if not self._answer(use):
+                        click.secho(f"· the turn still waits for {wanted_words(use)}: {use.name}", dim=True, err=True)
+                        return 1
                 if not waiting:
                     line = self._line("> ")
                     if line is None:
@@ -109,9 +115,6 @@ class _Chat:
                         self._send(user_event(line))
         except _Leave:
             return 0
-        except EOFError:
-            click.secho("· the turn still waits for a tool's answer", dim=True, err=True)
-            return 1
 
     def _line(self, prompt: str) -> str | None:
         """A line; None at the end of the input."""
@@ -175,13 +178,14 @@ class _Chat:
     def _send(self, event: user_event_pb2.UserEvent) -> None:
         self._sent.add(self._runner.run(self._client.send(self._session, event)))
 
-    def _answer(self, use: ToolUse) -> None:
+    def _answer(self, use: ToolUse) -> bool:
+        """False: the input ended."""
         if use.needs_confirmation:
             line = self._line(f"allow {use.name} {use.input_json}? [y, or why not] ")
         else:
             line = self._line(f"{use.name}: ")
         if line is None:
-            raise EOFError
+            return False
         if use.needs_confirmation:
             allowed = line.strip().lower() in ("y", "yes")
             event = confirmation_event(use.id, allowed or line.strip() or False)
@@ -193,3 +197,4 @@ class _Chat:
             self._send(event)
         except ToolUseClosedError:
             self._screen.notice("answered by somebody else, or too late")
+        return True

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from managedagents.v1 import model_pb2, status_event_pb2
+from managedagents._events import text_of
+from managedagents._uses import ToolUse
+from managedagents.v1 import agent_event_pb2, model_pb2, status_event_pb2, user_event_pb2
 
 _CAUSES: Mapping[int, str] = {
     status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED: "the provider asks to slow down",
@@ -44,6 +46,43 @@ _STOPS: Mapping[str, str] = {
     "error": "",
     "retries_exhausted": "",
 }
+
+_RESULTS: Mapping[int, str] = {
+    agent_event_pb2.TOOL_RESULT_CAUSE_DENIED: " denied",
+    agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED: " interrupted",
+    agent_event_pb2.TOOL_RESULT_CAUSE_TIMED_OUT: " took too long",
+    agent_event_pb2.TOOL_RESULT_CAUSE_EFFECT_UNKNOWN: " broke off",
+}
+
+_LINE = 120
+"""Characters of a use or a result that a chat shows; the log has all of it."""
+
+
+def wanted_words(use: ToolUse) -> str:
+    """What a tool use waits for."""
+    return "a confirmation" if use.needs_confirmation else "an answer"
+
+
+def shortened(words: str) -> str:
+    """In one line, and no long one."""
+    line = " ".join(words.split())
+    return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
+
+
+def result_words(name: str, result: agent_event_pb2.AgentToolResult | agent_event_pb2.AgentMcpToolResult) -> str:
+    """How a tool use ended that the server closed, in one line."""
+    how = _RESULTS.get(result.cause, " failed" if result.is_error else "")
+    kinds = (block.WhichOneof("block") or "" for block in result.content)
+    beside = ", ".join(f"[{kind.replace('_', ' ')}]" for kind in kinds if kind not in ("", "text"))
+    said = shortened(" ".join(words for words in (text_of(result.content), beside) if words))
+    return f"{name}{how}: {said}" if said else f"{name}{how or ' is done'}"
+
+
+def decision_words(name: str, decided: user_event_pb2.UserToolConfirmation) -> str:
+    """What somebody decided on a tool use."""
+    if decided.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW:
+        return f"{name} allowed"
+    return shortened(f"{name} not allowed: {decided.deny_message}") if decided.deny_message else f"{name} not allowed"
 
 
 def usage_words(usage: model_pb2.Usage) -> str:

@@ -7,20 +7,28 @@ import click
 from managedagents._events import stop_reason_of, text_of
 from managedagents._follow import FollowItem
 from managedagents._uses import use_of
-from managedagents.cli._phrases import advice, retry_words, stop_words, usage_words
+from managedagents.cli._phrases import (
+    advice,
+    decision_words,
+    result_words,
+    retry_words,
+    shortened,
+    stop_words,
+    usage_words,
+)
 from managedagents.cli._render import code_name, words_of
 from managedagents.cli._terminal import has_colours, plain
 from managedagents.v1 import event_pb2, status_event_pb2, stream_pb2
 
 # Nothing to show: the prompt, or what stands beside it, says it already.
-_SILENT = frozenset({"status_running", "user_interrupt", "agent_tool_start"})
+_SILENT = frozenset({"status_running", "user_interrupt"})
 
 
 class Screen:
     """Prints items in order. A text that was streamed is not printed again when its event comes.
 
     What the agent says goes to stdout. All else is beside it on a terminal, and goes to stderr where stdout is none.
-    `quiet`: neither thinking nor usage nor retries are shown.
+    `quiet`: neither thinking nor usage nor retries nor the starts of tools are shown.
     """
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -30,6 +38,7 @@ class Screen:
         self.elsewhere = not sys.stdout.isatty()
         """What stands beside the answer goes to stderr."""
         self._streamed: dict[int, str] = {}
+        self._tools: dict[str, str] = {}
         self._in_line = False
 
     def show(self, item: FollowItem, *, own: bool = False) -> None:
@@ -97,13 +106,14 @@ class Screen:
     def _beside(self, event: event_pb2.SessionEvent, which: str | None) -> None:
         use = use_of(event)
         if use is not None:
-            self.notice(f"{use.name} {use.input_json}", fg="yellow")
+            self._tools[use.id] = use.name
+            self.notice(shortened(f"{use.name} {use.input_json}"), fg="yellow")
         elif which == "user_message":
             self.end_line()
             words = plain(text_of(event.user_message.content), err=self.elsewhere)
             click.echo(f"{click.style('>', fg='cyan')} {words}", err=self.elsewhere)
-        elif which == "user_custom_tool_result":
-            self.notice(f"answered: {text_of(event.user_custom_tool_result.content)}")
+        elif self._of_tools(event, which):
+            return
         elif which == "status_idle":
             self._idle(event.status_idle)
         elif which == "status_rescheduling":
@@ -115,6 +125,29 @@ class Screen:
             self._error(event.error)
         elif which is not None and which not in _SILENT:
             self.notice(f"{which.partition('_')[2].replace('_', ' ')} {words_of(event)}".strip())
+
+    def _of_tools(self, event: event_pb2.SessionEvent, which: str | None) -> bool:
+        """What becomes of a use. False: the event tells something else."""
+        if which == "user_custom_tool_result":
+            self.notice(shortened(f"answered: {text_of(event.user_custom_tool_result.content)}"))
+        elif which == "user_tool_result":
+            self.notice(shortened(f"answered: {text_of(event.user_tool_result.content)}"))
+        elif which == "user_tool_confirmation":
+            decided = event.user_tool_confirmation
+            self.notice(decision_words(self._tool(decided.tool_use_id), decided))
+        elif which == "agent_tool_start":
+            self._unless_quiet(f"{self._tool(event.agent_tool_start.tool_use_id)} runs")
+        elif which == "agent_tool_result":
+            self.notice(result_words(self._tool(event.agent_tool_result.tool_use_id), event.agent_tool_result))
+        elif which == "agent_mcp_tool_result":
+            self.notice(result_words(self._tool(event.agent_mcp_tool_result.tool_use_id), event.agent_mcp_tool_result))
+        else:
+            return False
+        return True
+
+    def _tool(self, use_id: str) -> str:
+        """Its name, where its use was shown here."""
+        return self._tools.get(use_id, "a tool")
 
     def _idle(self, idle: status_event_pb2.StatusIdle) -> None:
         reason = stop_reason_of(idle)

@@ -1,15 +1,17 @@
 """Commands that start, list, steer and end sessions."""
 
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from managedagents._client import Client
-from managedagents._definition import read
+from managedagents._definition import Filled, read
+from managedagents._uses import use_that_waits
 from managedagents.cli._connection import asks_server, settings
 from managedagents.cli._declare import FILE, document_of, placing
 from managedagents.cli._output import json_line, status_name, table, tell, tell_done, tokens_words, when
+from managedagents.cli._phrases import wanted_words
 from managedagents.cli._terminal import plain
 from managedagents.v1 import service_pb2, session_pb2
 
@@ -31,6 +33,7 @@ _STATUSES = [status_name(status) for status in session_pb2.SessionStatus.values(
 @click.option("--metadata", multiple=True, callback=_pairs, metavar="KEY=VALUE", help="May be given several times.")
 @click.option("--version", type=int, help="The agent's. Default: the newest.")
 @click.option("--overrides", type=FILE, help="YAML or JSON: the model, system and tools that it has instead.")
+@click.option("--environment", type=FILE, help="YAML or JSON: the env, working_dir, network and limits of its tools.")
 @asks_server
 async def start(
     client: Client,
@@ -39,17 +42,28 @@ async def start(
     metadata: dict[str, str],
     version: int | None,
     overrides: Path | None,
+    environment: Path | None,
 ) -> None:
     """Start a session of AGENT, and print its id."""
-    start_session = partial(client.start_session, agent, message=message, metadata=metadata, version=version)
-    if overrides is None:
-        started = await start_session()
-    else:
-        document = document_of(overrides)
-        replaced = read(document, session_pb2.SessionOverrides())
-        with placing(document, "overrides"):
-            started = await start_session(overrides=replaced)
+    with ExitStack() as files:
+        started = await client.start_session(
+            agent,
+            message=message,
+            metadata=metadata,
+            version=version,
+            overrides=_read(files, overrides, session_pb2.SessionOverrides(), "overrides"),
+            environment=_read(files, environment, session_pb2.EnvironmentConfig(), "environment"),
+        )
     tell(started, started.session_id)
+
+
+def _read(files: ExitStack, file: Path | None, message: Filled, field: str) -> Filled | None:
+    """What the file says. Until `files` is left, a refusal of the request's field tells the place in the file."""
+    if file is None:
+        return None
+    document = document_of(file)
+    files.enter_context(placing(document, field))
+    return read(document, message)
 
 
 @click.command("sessions")
@@ -78,7 +92,11 @@ async def status(client: Client, session: str) -> None:
     """Say where a session stands and what it waits for."""
     found = await client.status(session)
     lines = [f"{status_name(found.status)} at seq {found.head_seq}{_more(found)}"]
-    lines += [f"waits: {plain(a.name)} {plain(a.input_json)}  ({a.tool_use_id})" for a in found.pending_actions]
+    lines += [
+        f"waits for {wanted_words(use_that_waits(action))}: {plain(action.name)} {plain(action.input_json)}"
+        f"  ({action.tool_use_id})"
+        for action in found.pending_actions
+    ]
     tell(found, "\n".join(lines))
 
 

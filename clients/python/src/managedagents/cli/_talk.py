@@ -39,7 +39,10 @@ async def send(client: Client, session: str, words: str | None, event: user_even
 @click.option("--error", "is_error", is_flag=True, help="The tool failed, and the text says how.")
 @asks_server
 async def answer(client: Client, session: str, use_id: str, words: str, is_error: bool) -> None:
-    """Answer a tool use that waits for its result."""
+    """Answer a use of a custom tool, or of a built-in one that runs at the client.
+
+    One that waits for permission is answered by `confirm`.
+    """
     waiting = [use_that_waits(action) for action in (await client.status(session)).pending_actions]
     # Where nothing of this id waits, the server says why.
     use = next((use for use in waiting if use.id == use_id), ToolUse(use_id, "", "", "custom", False, True))
@@ -54,6 +57,8 @@ async def answer(client: Client, session: str, use_id: str, words: str, is_error
 @asks_server
 async def confirm(client: Client, session: str, use_id: str, allow: bool, message: str | None) -> None:
     """Allow or deny a tool use that waits for permission."""
+    if allow and message is not None:
+        raise click.UsageError("Only a --deny has a --message.")
     _tell_seq(await client.send(session, confirmation_event(use_id, allow or message or False)))
 
 

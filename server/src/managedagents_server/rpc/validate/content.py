@@ -22,6 +22,17 @@ def check_event(problems: Problems, path: str, event: user_event_pb2.UserEvent, 
             result = event.user_custom_tool_result
             problems.required(f"{path}.user_custom_tool_result.custom_tool_use_id", result.custom_tool_use_id)
             _check_content(problems, f"{path}.user_custom_tool_result.content", result.content)
+        case "user_tool_confirmation":
+            decided = event.user_tool_confirmation
+            problems.required(f"{path}.user_tool_confirmation.tool_use_id", decided.tool_use_id)
+            if decided.decision == user_event_pb2.TOOL_CONFIRMATION_UNSPECIFIED:
+                problems.wrong(f"{path}.user_tool_confirmation.decision", "is required")
+            elif decided.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW and decided.deny_message:
+                problems.wrong(f"{path}.user_tool_confirmation.deny_message", "belongs to a denial")
+        case "user_tool_result":
+            returned = event.user_tool_result
+            problems.required(f"{path}.user_tool_result.tool_use_id", returned.tool_use_id)
+            _check_content(problems, f"{path}.user_tool_result.content", returned.content)
         case unbuilt:
             problems.unbuilt(f"{path}.{unbuilt}")
 

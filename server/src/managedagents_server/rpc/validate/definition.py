@@ -33,6 +33,9 @@ def check_definition(
     check_tools(problems, f"{path}.tools", definition.tools, limits)
     if definition.HasField("custom_tool_timeout"):
         problems.duration(f"{path}.custom_tool_timeout", definition.custom_tool_timeout, _MILLISECOND, 30 * DAY)
+    _check_policy(problems, f"{path}.permission_policy", definition)
+    for index, skill in enumerate(definition.skills):
+        problems.required(f"{path}.skills[{index}].skill_id", skill.skill_id)
     _check_compaction(problems, f"{path}.compaction", definition.compaction)
     if definition.HasField("token_budget"):
         problems.between(f"{path}.token_budget", definition.token_budget, 1, _TOKENS_MOST)
@@ -49,8 +52,11 @@ def check_tools(problems: Problems, path: str, tools: Sequence[agent_pb2.Tool], 
                 problems.wrong(f"{path}[{index}]", "has no kind that this server knows")
             case "custom":
                 _check_custom(problems, f"{path}[{index}].custom", tool.custom, names)
-            case unbuilt:
-                problems.unbuilt(f"{path}[{index}].{unbuilt}")
+            case built_in:
+                # A built-in tool is called as its field is.
+                if built_in in names:
+                    problems.wrong(f"{path}[{index}].{built_in}", f"{built_in} is the name of an earlier tool")
+                names.add(built_in)
 
 
 def _check_custom(problems: Problems, path: str, tool: agent_pb2.CustomTool, names: set[str]) -> None:
@@ -64,6 +70,20 @@ def _check_custom(problems: Problems, path: str, tool: agent_pb2.CustomTool, nam
         problems.wrong(f"{path}.input_schema_json", fault)
 
 
+def _check_policy(problems: Problems, path: str, definition: agent_pb2.AgentDefinition) -> None:
+    """A name that is no tool's would protect nothing, and look as if it did."""
+    kinds = [tool.WhichOneof("tool") for tool in definition.tools]
+    custom = {tool.custom.name for tool in definition.tools if tool.HasField("custom")}
+    for name, mode in sorted(definition.permission_policy.tools.items()):
+        here = f"{path}.tools[{name}]"
+        if mode == agent_pb2.PERMISSION_MODE_UNSPECIFIED:
+            problems.wrong(here, "must be a mode")
+        elif name in custom:
+            problems.wrong(here, "is a custom tool: the client decides on it by itself")
+        elif name not in kinds:
+            problems.wrong(here, "is no built-in tool of the agent")
+
+
 def _check_compaction(problems: Problems, path: str, policy: agent_pb2.CompactionPolicy) -> None:
     if not 0 <= policy.threshold < 1:
         problems.wrong(f"{path}.threshold", "must be above 0 and below 1, or 0 for the default")
@@ -74,9 +94,3 @@ def _check_compaction(problems: Problems, path: str, policy: agent_pb2.Compactio
 def _check_unbuilt(problems: Problems, path: str, definition: agent_pb2.AgentDefinition) -> None:
     if definition.mcp_servers:
         problems.unbuilt(f"{path}.mcp_servers")
-    if definition.skills:
-        problems.unbuilt(f"{path}.skills")
-    if definition.HasField("permission_policy"):
-        problems.unbuilt(f"{path}.permission_policy")
-    if definition.tool_host:
-        problems.unbuilt(f"{path}.tool_host")

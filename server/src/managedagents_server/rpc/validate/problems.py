@@ -76,7 +76,7 @@ class Problems:
         if len(entries) > _METADATA_ENTRIES:
             self.wrong(path, f"must have at most {_METADATA_ENTRIES} entries")
             return
-        for key, value in entries.items():
+        for key, value in sorted(entries.items()):
             if not 1 <= len(key.encode()) <= _METADATA_KEY_BYTES:
                 self.wrong(f"{path}[{key}]", f"a key must have 1 to {_METADATA_KEY_BYTES} bytes")
             self.bytes_at_most(f"{path}[{key}]", value, _METADATA_VALUE_BYTES)

@@ -6,6 +6,7 @@ from typing import Protocol
 from managedagents.v1 import event_pb2, service_pb2, session_pb2
 from managedagents_server.rpc.validate.content import check_event
 from managedagents_server.rpc.validate.definition import check_definition, check_tools
+from managedagents_server.rpc.validate.environment import check_environment
 from managedagents_server.rpc.validate.model import check_model
 from managedagents_server.rpc.validate.problems import Problems, limit
 from managedagents_server.words.limits import Limits
@@ -48,7 +49,7 @@ def start_session(request: service_pb2.StartSessionRequest, limits: Limits) -> N
         if request.HasField("overrides"):
             _check_overrides(problems, "overrides", request.overrides, limits)
         if request.HasField("environment"):
-            problems.unbuilt("environment")
+            check_environment(problems, "environment", request.environment, limits)
 
 
 def _check_overrides(problems: Problems, path: str, overrides: session_pb2.SessionOverrides, limits: Limits) -> None:
