@@ -131,10 +131,7 @@ async def test_a_chat_whose_input_ends_before_a_confirmation_says_so(command: Co
 
 async def test_a_chat_that_found_the_session_paused_goes_on_at_the_resume(command: Command) -> None:
     agent = await command.id_of("agents", "create", str(EXAMPLE))
-    session = await command.id_of("start", agent)
-    await command("pause", session)
-    await command("send", session, "The weather in Oslo?")
-    await command("resume", session)
+    session = await command.id_of("start", agent, "--message", "The weather in Oslo?")
     tail = await command.begin("tail", session, "--json", "--kinds", "agent.custom_tool_use")
     assert tail.stdout is not None
     await tail.stdout.readline()

@@ -1,8 +1,8 @@
 """Outlives the server by a moment, to end what a server that was killed had begun.
 
-bubblewrap ends with who started it, except in its first milliseconds: then it is not told, or the one process that it has
-made waits for it forever. So each is marked in its environment, which what runs inside of the sandbox does not have, and
-whoever bears the mark when the server is gone is ended."""
+bubblewrap ends with who started it, except in its first milliseconds: then it is not told, or the one process that it
+has made waits for it forever. So each is marked in its environment, which what runs inside of the sandbox does not
+have, and whoever bears the mark when the server is gone is ended."""
 
 import os
 import signal
@@ -31,12 +31,8 @@ def main() -> None:
 
 
 def _marked(mark: bytes) -> list[int]:
-    found = []
     with os.scandir("/proc") as entries:
-        for entry in entries:
-            if entry.name.isdecimal() and mark in _environ(entry.path):
-                found.append(int(entry.name))
-    return found
+        return [int(entry.name) for entry in entries if entry.name.isdecimal() and mark in _environ(entry.path)]
 
 
 def _environ(path: str) -> list[bytes]:
