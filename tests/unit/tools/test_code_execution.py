@@ -12,6 +12,8 @@ from managedagents_server.tools.code_execution import CodeExecution
 from managedagents_server.tools.sandbox import Mode, Sandbox
 from support.sandboxes import QUICK, asked, place_in, sh, usable, words
 
+pytestmark = pytest.mark.long
+
 
 def png(side: int = 1) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:

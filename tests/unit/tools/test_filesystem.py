@@ -15,6 +15,8 @@ from managedagents_server.tools.inside.search import matcher
 from managedagents_server.tools.sandbox import Mode, Sandbox
 from support.sandboxes import QUICK, asked, place_in, sh, until, usable, words
 
+pytestmark = pytest.mark.long
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 
 
@@ -184,7 +186,6 @@ async def test_images_are_shown_and_other_binary_files_described(
     assert "cannot be shown" in await refused(files, place, "read", path="big")
 
 
-@pytest.mark.long
 async def test_long_answers_are_cut_and_say_so(sandbox: Sandbox, files: Filesystem, place: Place) -> None:
     await sh(
         sandbox,

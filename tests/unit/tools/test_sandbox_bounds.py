@@ -16,6 +16,8 @@ from managedagents_server.tools.base import Place
 from managedagents_server.tools.sandbox import Mode, Sandbox
 from support.sandboxes import QUICK, place_in, running, sh, until, usable
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=list(Mode))
 async def sandbox(request: pytest.FixtureRequest) -> Sandbox:
@@ -128,7 +130,6 @@ async def test_a_server_that_is_killed_takes_its_calls_along(sandbox: Sandbox, p
     await until(lambda: not running(sign))
 
 
-@pytest.mark.long
 async def test_a_server_may_be_killed_at_any_moment_of_a_call(sandbox: Sandbox, place: Place, sign: str) -> None:
     """bubblewrap begins with some milliseconds in which it would stay behind."""
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)}

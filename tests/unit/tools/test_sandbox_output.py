@@ -11,6 +11,8 @@ from managedagents_server.tools.sandbox import Cut, Mode, Sandbox, Whole
 from managedagents_server.tools.sandbox.output import KEPT, clean, legible
 from support.sandboxes import QUICK, place_in, sh, usable
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=list(Mode))
 async def sandbox(request: pytest.FixtureRequest) -> Sandbox:

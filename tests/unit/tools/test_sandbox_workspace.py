@@ -11,6 +11,8 @@ from managedagents_server.tools.base import Place
 from managedagents_server.tools.sandbox import Mode, Sandbox, workspace
 from support.sandboxes import place_in, sh, usable
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=list(Mode))
 async def sandbox(request: pytest.FixtureRequest) -> Sandbox:
@@ -55,7 +57,6 @@ async def test_whatever_is_in_a_workspace_is_removed_with_it(sandbox: Sandbox, p
     await sandbox.remove(place)
 
 
-@pytest.mark.long
 async def test_a_tree_deeper_than_any_path_is_removed_and_has_no_size(sandbox: Sandbox, place: Place) -> None:
     await sh(sandbox, place, "true")
     folder = os.open(place.workspace, os.O_RDONLY)

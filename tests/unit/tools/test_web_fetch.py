@@ -22,6 +22,8 @@ from managedagents_server.tools.web.fetch import WebFetch
 from managedagents_server.words.addresses import Addresses
 from support.pages import Handler, page, pages, raw, redirect
 
+pytestmark = pytest.mark.long
+
 HERE = Addresses([ip_network("127.0.0.1/32")])
 PLACE = Place(Path("/nonexistent"), 1)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
@@ -537,7 +539,6 @@ async def test_a_line_of_megabytes_is_read() -> None:
     assert "[Characters 0 to 1000 of 1000000." in text
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "html",
     [
@@ -602,7 +603,6 @@ async def test_a_cancelled_call_leaves_no_process_behind(
     assert await process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.long
 async def test_a_page_that_becomes_gigabytes_costs_one_process_and_the_call_says_so(
     started: asyncio.Queue[asyncio.subprocess.Process], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -25,6 +25,8 @@ from managedagents_server.tools.web.jobs import ask_engines
 from managedagents_server.tools.web.search import WebSearch
 from support.pages import Handler, page, pages, raw
 
+pytestmark = pytest.mark.long
+
 PLACE = Place(Path("/nonexistent"), 1)
 
 

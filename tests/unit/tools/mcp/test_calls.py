@@ -8,6 +8,8 @@ import pytest
 from managedagents_server.tools.mcp import McpBounds
 from unit.tools.mcp.helping import Raw, words
 
+pytestmark = pytest.mark.long
+
 
 async def _told(raw: Raw) -> list[str]:
     """The methods of what the server was told."""

@@ -21,6 +21,8 @@ from managedagents_server.tools.mcp import (
 )
 from unit.tools.mcp.helping import RAW_SERVER, MovedClock, Raw, raw_spec, words
 
+pytestmark = pytest.mark.long
+
 
 async def _number(connection: McpConnection, tool: str) -> int:
     return int(words(await connection.call(tool, {}, 5)))

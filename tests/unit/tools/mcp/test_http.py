@@ -15,6 +15,8 @@ from support.spawned import spawned
 from unit.tools.mcp.helping import words
 from unit.tools.mcp.raw_http import RawHttp, raw_http
 
+pytestmark = pytest.mark.long
+
 _KEY = McpKey("ses", "web")
 
 At = Callable[[], McpConnection]
@@ -146,7 +148,6 @@ async def test_calls_to_a_server_that_hangs_up_all_end(at: At) -> None:
     assert all(outcome.is_error for outcome in await asyncio.gather(*hanging))
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("transport", "path"), [("sse", "/sse"), ("streamable-http", "/mcp")])
 async def test_a_server_of_the_official_library_is_spoken_to(transport: str, path: str, bounds: McpBounds) -> None:
     command = (sys.executable, str(Path(__file__).parent / "sdk_server.py"), transport)

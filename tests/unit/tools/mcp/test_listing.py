@@ -11,6 +11,8 @@ from managedagents_server.tools.mcp.listing import listed
 from managedagents_server.tools.mcp.live import Live
 from unit.tools.mcp.helping import MovedClock, Raw, raw_spec
 
+pytestmark = pytest.mark.long
+
 
 class _Server:
     """A connection that stands, with these pages."""

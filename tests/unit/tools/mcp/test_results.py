@@ -12,6 +12,8 @@ from managedagents_server.tools.mcp.results import outcome
 from unit.tools.mcp.helping import words
 from unit.tools.mcp.raw_server import PNG
 
+pytestmark = pytest.mark.long
+
 _MOST = 10_000
 
 
