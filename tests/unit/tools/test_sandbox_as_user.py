@@ -13,6 +13,11 @@ from managedagents_server.tools.sandbox.owner import reachable
 
 NOBODY = 65534
 HERE = Path(__file__)
+# Not by the `user` of subprocess: it forks, and the threads of gRPC in this process do not survive that.
+BECOME = (
+    "import os, sys; n = int(sys.argv[1]); os.setgroups([]); os.setgid(n); os.setuid(n); "
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
 TESTS = ("test_sandbox*.py", "test_bash.py", "test_filesystem.py", "test_code_execution.py")
 
 
@@ -43,7 +48,7 @@ async def test_an_ordinary_user_gets_the_same() -> None:
     tests = sorted({str(path) for pattern in TESTS for path in HERE.parent.glob(pattern)} - {str(HERE)})
     options = ("-p", "no:cacheprovider", f"--basetemp={folder}/pytest", "-n0")
     process = await asyncio.create_subprocess_exec(
-        python(), "-m", "pytest", *options, *tests, env=env, cwd=root, user=NOBODY, group=NOBODY, extra_groups=[],
+        sys.executable, "-c", BECOME, str(NOBODY), python(), "-m", "pytest", *options, *tests, env=env, cwd=root,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await process.communicate()

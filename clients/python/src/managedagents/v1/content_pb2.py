@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emanagedagents/v1/content.proto\x12\x10managedagents.v1\"\xa1\x01\n\x07\x43ontent\x12-\n\x04text\x18\x01 \x01(\x0b\x32\x1d.managedagents.v1.TextContentH\x00\x12/\n\x05image\x18\x02 \x01(\x0b\x32\x1e.managedagents.v1.ImageContentH\x00\x12-\n\x04\x66ile\x18\x03 \x01(\x0b\x32\x1d.managedagents.v1.FileContentH\x00\x42\x07\n\x05\x62lock\"\x1b\n\x0bTextContent\x12\x0c\n\x04text\x18\x01 \x01(\t\"0\n\x0cImageContent\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\"=\n\x0b\x46ileContent\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emanagedagents/v1/content.proto\x12\x10managedagents.v1\"\xa1\x01\n\x07\x43ontent\x12-\n\x04text\x18\x01 \x01(\x0b\x32\x1d.managedagents.v1.TextContentH\x00\x12/\n\x05image\x18\x02 \x01(\x0b\x32\x1e.managedagents.v1.ImageContentH\x00\x12-\n\x04\x66ile\x18\x03 \x01(\x0b\x32\x1d.managedagents.v1.FileContentH\x00\x42\x07\n\x05\x62lock\"\x1b\n\x0bTextContent\x12\x0c\n\x04text\x18\x01 \x01(\t\"0\n\x0cImageContent\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\"=\n\x0b\x46ileContent\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\tBr\n\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'managedagents.v1.content_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.managedagents.v1P\001ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1'
   _globals['_CONTENT']._serialized_start=53
   _globals['_CONTENT']._serialized_end=214
   _globals['_TEXTCONTENT']._serialized_start=216
