@@ -58,7 +58,7 @@ def _turn(state: State) -> list[list[Event]]:
     response_id = f"rsp_{turn}_1"
     asked = State(turn=turn, head=turn + 1)
     answered = events.response(
-        asked, answer, "scripted", response_id=response_id, attempt=1, deadline=0, toolbox=Toolbox({})
+        asked, answer, "scripted", response_id=response_id, attempt=1, deadline=0, toolbox=Toolbox({}), denials=()
     )
     idle = events.idle(turn, events.end_of(answer), Spent(requests=1).message())
     return [[Event(turn=turn, user_message=said)], [events.running(turn, 1)], [*answered, idle]]

@@ -14,7 +14,6 @@ MODEL = {"scripted": {"responses": [{"text": "ok"}]}}
 
 PARTS: list[tuple[dict[str, Any], str]] = [
     ({"model": {"scripted": {**MODEL["scripted"], "grader": [{"met": True}]}}}, "model.scripted.grader"),
-    ({"mcp_servers": [{"name": "m", "configured": "m"}]}, "mcp_servers"),
 ]
 
 EVENTS = {
@@ -32,11 +31,11 @@ async def test_a_part_of_a_definition(stub: Stub, part: dict[str, Any], field: s
 
 async def test_a_part_of_a_new_version(stub: Stub) -> None:
     agent = await stub.Create(pb.CreateRequest(definition=scripted({"text": "ok"})))
-    definition = {"name": "test", "model": MODEL, "mcp_servers": [{"name": "m", "configured": "m"}]}
+    definition = {"name": "test", "model": PARTS[0][0]["model"]}
     update = call(stub, "UpdateAgent", {"agent_id": agent.agent_id, "version": "1", "definition": definition})
     refusal = await refused(update)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    assert refusal.metadata == {"field": "definition.mcp_servers"}
+    assert refusal.metadata == {"field": f"definition.{PARTS[0][1]}"}
     assert (await stub.GetAgent(pb.GetAgentRequest(agent_id=agent.agent_id))).agent.version == 1
 
 

@@ -22,6 +22,7 @@ _ENDS_OF_MODEL = {
 }
 """What stands just before a status.idle with this reason."""
 
+_BY_SERVER = ("agent.tool_result", "agent.mcp_tool_result")
 _BY_CLIENT = ("user.custom_tool_result", "user.tool_result", "user.tool_confirmation")
 _RAN = (
     agent_event_pb2.TOOL_RESULT_CAUSE_RAN,
@@ -39,8 +40,11 @@ def figures(usage: model_pb2.Usage) -> Counter[str]:
     return counted
 
 
-def _only_once(use: agent_event_pb2.AgentToolUse) -> bool:
+def _only_once(use: agent_event_pb2.AgentToolUse | agent_event_pb2.AgentMcpToolUse) -> bool:
     """Of the tools at the server: it must not run twice."""
+    if isinstance(use, agent_event_pb2.AgentMcpToolUse):
+        # As the MCP server of these tests calls what it says may be repeated.
+        return not use.name.startswith("again")
     if use.name == "filesystem":
         return bool(json.loads(use.input_json)["command"] == "edit")
     return use.name in ("bash", "code_execution")
@@ -185,15 +189,22 @@ class Judge:
 
     def _agent_tool_use(self, event: Event) -> None:
         use = event.agent_tool_use
+        self._runs_here(use)
+        if use.runs_at_client and use.tool_use_id not in self._denied:
+            self.at_client.add(use.tool_use_id)
+            self.once.discard(use.tool_use_id)
+
+    def _agent_mcp_tool_use(self, event: Event) -> None:
+        self._runs_here(event.agent_mcp_tool_use)
+
+    def _runs_here(self, use: agent_event_pb2.AgentToolUse | agent_event_pb2.AgentMcpToolUse) -> None:
         self._opens(use.tool_use_id)
         if use.permission == agent_event_pb2.PERMISSION_DECISION_DENY:
             self._denied.add(use.tool_use_id)
             return
         if use.permission == agent_event_pb2.PERMISSION_DECISION_ASK:
             self.asks.add(use.tool_use_id)
-        if use.runs_at_client:
-            self.at_client.add(use.tool_use_id)
-        elif _only_once(use):
+        if _only_once(use):
             self.once.add(use.tool_use_id)
 
     def _user_tool_confirmation(self, event: Event) -> None:
@@ -231,7 +242,14 @@ class Judge:
         self._closes(event, use)
 
     def _agent_tool_result(self, event: Event) -> None:
-        result = event.agent_tool_result
+        self._closed_here(event, event.agent_tool_result)
+
+    def _agent_mcp_tool_result(self, event: Event) -> None:
+        self._closed_here(event, event.agent_mcp_tool_result)
+
+    def _closed_here(
+        self, event: Event, result: agent_event_pb2.AgentToolResult | agent_event_pb2.AgentMcpToolResult
+    ) -> None:
         use, cause = result.tool_use_id, result.cause
         denied, only_once, waited = use in self._denied, use in self.once, use in self.waiting
         self._closes(event, use)
@@ -286,6 +304,8 @@ class Judge:
             self._fails(event)
             if event.error.turn_excluded:
                 self._excluded.add(event.turn)
+        elif event.error.code == status_event_pb2.ERROR_CODE_TOOL_UNAVAILABLE:
+            assert event.turn == self.turn != 0, "is of another turn than the open one"
         elif event.error.next == status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
             self._fails(event)
             assert not self._too_long, "goes on with what is too long"
@@ -307,7 +327,9 @@ class Judge:
             assert event.turn == self.turn, "is of another turn than the open one"
             assert list(event.status_idle.stop_reason.requires_action.ids) == self.uses, "names other uses"
             assert self.uses, "waits for nothing"
-            assert kind(self._last) in ("error", "agent.tool_result", *_BY_CLIENT), "has no cause"
+            assert kind(self._last) in ("error", "agent.tool_result", "agent.mcp_tool_result", *_BY_CLIENT), (
+                "has no cause"
+            )
             return
         assert not self.uses, "tool uses are open"
         assert event.turn not in self.ended, "its turn has ended before"

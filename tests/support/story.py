@@ -8,7 +8,7 @@ from managedagents_server.session import events, inbox
 from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import Event
 from managedagents_server.session.state import State
-from managedagents_server.session.toolbox import Custom, Toolbox
+from managedagents_server.session.toolbox import Custom, Toolbox, why_not
 
 StopReason = status_event_pb2.StopReason
 
@@ -58,6 +58,7 @@ class Story:
         """The model's last words, or calls; gives the ids of the open uses. A tool whose name ends in ? is unknown."""
         said = [Text(text)] if text else []
         calls = [ToolCall(tool, f'{{"{tool}":1}}') for tool in tools]
+        toolbox = Toolbox({tool: Custom(ToolSpec(tool, "", "{}")) for tool in tools if not tool.endswith("?")})
         produced = events.response(
             self.state,
             Answer([*said, *calls], model_pb2.MODEL_STOP_REASON_UNSPECIFIED, "scripted", model_pb2.Usage(requests=1)),
@@ -65,7 +66,8 @@ class Story:
             response_id=f"rsp_{self.state.finished + 1}",
             attempt=self.state.failures + 1,
             deadline=0,
-            toolbox=Toolbox({tool: Custom(ToolSpec(tool, "", "{}")) for tool in tools if not tool.endswith("?")}),
+            toolbox=toolbox,
+            denials=[why_not(call.name, call.input_json, toolbox.get(call.name)) for call in calls],
         )
         if not tools:
             produced.append(self._idle(StopReason(end_turn=status_event_pb2.EndTurn())))

@@ -46,6 +46,7 @@ def test_defaults() -> None:
         workspaces=Path("a.db.workspaces"),
         searxng=None,
         skills=None,
+        mcp_servers=None,
         log_level="INFO",
         log_format=None,
         limits=Limits(),

@@ -10,6 +10,7 @@ from managedagents_server.log import DatabaseFault, backup, restore
 from managedagents_server.providers import ProvidersFault
 from managedagents_server.rpc.auth import TokenFileFault
 from managedagents_server.session import KeyringFault
+from managedagents_server.tools import McpServersFault
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
             case config.Restore(db, source):
                 log_id = restore(db, source)
                 _say(f"restored {db} from {source}; its log id is now {log_id}")
-    except (DatabaseFault, KeyringFault, ListenFault, ProvidersFault, TokenFileFault) as fault:
+    except (DatabaseFault, KeyringFault, ListenFault, McpServersFault, ProvidersFault, TokenFileFault) as fault:
         sys.stderr.write(f"{config.PROGRAM}: {fault}\n")
         return 1
     except Exception:

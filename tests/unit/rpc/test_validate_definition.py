@@ -8,7 +8,7 @@ from google.protobuf import json_format
 from managedagents.v1 import agent_pb2, service_pb2
 from managedagents_server.rpc import validate
 from managedagents_server.words.limits import Limits
-from support.refused import exceeded, fields_of_refusal, unbuilt
+from support.refused import exceeded, fields_of_refusal
 
 SCRIPTED = {"scripted": {"responses": [{"text": "hello"}]}}
 
@@ -223,13 +223,50 @@ def test_a_policy_names_built_in_tools_of_the_agent(policy: dict[str, object], f
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"),
+    ("server", "field"),
     [
-        ({"mcp_servers": [{"name": "m"}]}, "mcp_servers"),
+        ({"name": "m"}, ""),
+        ({"name": "a b", "configured": "m"}, ".name"),
+        ({"name": "", "configured": "m"}, ".name"),
+        ({"name": "m", "configured": ""}, ".configured"),
+        ({"name": "m", "http": {}}, ".http.url"),
+        ({"name": "m", "http": {"url": "ftp://mcp.example.com"}}, ".http.url"),
+        ({"name": "m", "http": {"url": "https://me:secret@mcp.example.com/mcp"}}, ".http.url"),
+        ({"name": "m", "stdio": {}}, ".stdio.command"),
+        ({"name": "m", "stdio": {"command": "a", "args": ["b", "c\0"]}}, ".stdio.args[1]"),
+        ({"name": "m", "stdio": {"command": "a", "env": {"A=B": "c"}}}, ".stdio.env[A=B]"),
     ],
 )
-def test_what_is_not_built_yet_is_refused_by_name(fields: dict[str, object], field: str) -> None:
-    assert unbuilt(validate.create, create(**fields)) == f"definition.{field}"
+def test_an_mcp_server_has_a_name_and_a_way_to_it(server: dict[str, object], field: str) -> None:
+    request = create(mcp_servers=[server])
+    assert fields_of_refusal(validate.create, request) == [f"definition.mcp_servers[0]{field}"]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        {"name": "m", "configured": "m"},
+        {"name": "m", "stdio": {"command": "python3", "args": ["-c", ""], "env": {"A": "b"}}},
+        {"name": "m", "http": {"url": "https://mcp.example.com/mcp?team=a"}},
+    ],
+)
+def test_an_mcp_server_that_may_be(server: dict[str, object]) -> None:
+    assert fields_of_refusal(validate.create, create(mcp_servers=[server])) == []
+
+
+def test_two_mcp_servers_of_one_name_are_refused() -> None:
+    servers = [{"name": "m", "configured": "a"}, {"name": "m", "configured": "b"}]
+    assert fields_of_refusal(validate.create, create(mcp_servers=servers)) == ["definition.mcp_servers[1].name"]
+
+
+def test_a_policy_may_name_what_a_server_might_offer() -> None:
+    servers = [{"name": "m", "configured": "m"}]
+    modes = {"m__read": "PERMISSION_MODE_DENY", "n__read": "PERMISSION_MODE_DENY", "m_read": "PERMISSION_MODE_DENY"}
+    request = create(mcp_servers=servers, permission_policy={"tools": modes})
+    assert fields_of_refusal(validate.create, request) == [
+        "definition.permission_policy.tools[m_read]",
+        "definition.permission_policy.tools[n__read]",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from typing import Literal
 
 from managedagents.v1 import agent_event_pb2, content_pb2, event_pb2, session_pb2, user_event_pb2
 
+Kind = Literal["custom", "built-in", "mcp"]
+
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
@@ -14,7 +16,7 @@ class ToolUse:
     name: str
     input_json: str
     """As the model wrote it; may be no JSON at all."""
-    kind: Literal["custom", "built-in", "mcp"]
+    kind: Kind
     needs_confirmation: bool
     """It waits for user.tool_confirmation."""
     at_client: bool
@@ -40,9 +42,11 @@ def use_that_waits(action: session_pb2.PendingAction) -> ToolUse:
     """The tool use that a session waits for, as Status tells it."""
     custom = action.kind == session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT
     asks = action.kind == session_pb2.PENDING_ACTION_KIND_TOOL_CONFIRMATION
-    return ToolUse(
-        action.tool_use_id, action.name, action.input_json, "custom" if custom else "built-in", asks, not asks
-    )
+    name = action.name
+    kind: Kind = "custom" if custom else "built-in"
+    if action.server_name:
+        name, kind = f"{action.server_name}/{name}", "mcp"
+    return ToolUse(action.tool_use_id, name, action.input_json, kind, asks, custom or action.runs_at_client)
 
 
 def result_event(

@@ -21,6 +21,8 @@ def set_up(level: str, form: Literal["json", "text"] | None) -> None:
     handler.setFormatter(_TextFormatter("%(asctime)s %(levelname)s %(message)s") if text else _json())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger(_OURS).setLevel(level)
+    # It tells of what other people's servers do wrong, which is told where they are used.
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 

@@ -21,10 +21,10 @@ from managedagents_server.rpc.health import Health
 from managedagents_server.rpc.once import Once
 from managedagents_server.rpc.service import service
 from managedagents_server.session import Keyring, Runtime
-from managedagents_server.tools import Mode, Tools
+from managedagents_server.tools import Key, Mode, Tools, read_mcp_servers
 from managedagents_server.words import failpoints
 from managedagents_server.words.addresses import Addresses
-from managedagents_server.words.clock import SystemClock
+from managedagents_server.words.clock import Clock, SystemClock
 
 # EX_IOERR.
 _CANNOT_WRITE = 74
@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 
 async def serve(asked: Serve) -> None:
-    """Runs until a signal. Raises DatabaseFault, KeyringFault, ListenFault, ProvidersFault and TokenFileFault where it
-    cannot start."""
+    """Runs until a signal. Raises DatabaseFault, KeyringFault, ListenFault, McpServersFault, ProvidersFault and
+    TokenFileFault where it cannot start."""
     stop = _stop_on_signals()
     logs.set_up(asked.log_level, asked.log_format)
     if asked.failpoint:
@@ -51,6 +51,7 @@ async def serve(asked: Serve) -> None:
     server = make_server(asked.limits, Tokens.read(asked.tokens) if asked.tokens is not None else None)
     operator = Operator(asked.providers_file, asked.credentials, asked.variables.take)
     keyring = Keyring.read(asked.secret_key, asked.secret_key_file)
+    tools = _tools(asked, operator, clock)
     # Before the log is opened: a server that cannot listen must not start anybody's turn.
     address = bind(server, asked.listen, asked.tls)
 
@@ -59,7 +60,7 @@ async def serve(asked: Serve) -> None:
         parts.push_async_callback(log.close)
         providers = Providers(clock, asked.limits, operator, asked.allowed)
         parts.push_async_callback(providers.close)
-        tools = _tools(asked)
+        await parts.enter_async_context(tools)
         runtime = await parts.enter_async_context(Runtime(log, providers, tools, keyring, clock, asked.limits))
         parts.push_async_callback(server.stop, None)
         group = await parts.enter_async_context(asyncio.TaskGroup())
@@ -94,11 +95,27 @@ async def serve(asked: Serve) -> None:
     logger.info("stopped")
 
 
-def _tools(asked: Serve) -> Tools:
+def _tools(asked: Serve, operator: Operator, clock: Clock) -> Tools:
+    """Raises McpServersFault."""
     if asked.sandbox == "none":
         logger.warning("the commands of sessions run without a sandbox, with all that this process may")
     allowed = Addresses(asked.allowed)
-    return Tools(Mode(asked.sandbox), asked.workspaces, allowed, asked.searxng, asked.skills, asked.limits)
+
+    def key(name: str) -> Key | None:
+        found = operator.now().credentials.get(name)
+        return None if found is None else Key(found.key, found.base_url)
+
+    return Tools(
+        Mode(asked.sandbox),
+        asked.workspaces,
+        allowed,
+        asked.searxng,
+        asked.skills,
+        asked.limits,
+        mcp_servers=read_mcp_servers(asked.mcp_servers) if asked.mcp_servers is not None else {},
+        keys=key,
+        clock=clock,
+    )
 
 
 def _settle_memory() -> None:

@@ -70,6 +70,8 @@ class Serve:
     """The address of a SearXNG server that web_search asks. None: it asks public engines."""
     skills: Path | None
     """A folder of skills. None: there are none."""
+    mcp_servers: Path | None
+    """A file of MCP servers that agents may name. None: there are none."""
     log_level: str
     log_format: Literal["json", "text"] | None
     """None: text on a terminal, json elsewhere."""

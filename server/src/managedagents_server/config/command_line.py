@@ -100,6 +100,7 @@ def _serve(arguments: Sequence[str], environ: Mapping[str, str]) -> Serve:
         workspaces=given.workspaces or Path(f"{given.db}.workspaces"),
         searxng=given.searxng,
         skills=given.skills,
+        mcp_servers=given.mcp_servers,
         log_level=given.log_level.upper(),
         log_format=given.log_format,
         limits=chosen,
@@ -164,6 +165,9 @@ def _serve_parser() -> _Parser:
     )
     parser.add_argument(
         "--skills", metavar="DIR", type=Path, help="skills that definitions may name, a folder each (default: none)"
+    )
+    parser.add_argument(
+        "--mcp-servers", metavar="FILE", type=Path, help="MCP servers that definitions may name, TOML (default: none)"
     )
     parser.add_argument(
         "--searxng", metavar="URL", help="a SearXNG server for web_search (default: public search engines)"

@@ -48,7 +48,7 @@ class Providers:
             found = self._find(model, "")
         except Unusable as fault:
             raise _unusable(f"{part}.model.{fault.field}", fault.why) from None
-        if definition.tools and found.row is not None and not found.row.tools:
+        if (definition.tools or definition.mcp_servers) and found.row is not None and not found.row.tools:
             raise _unusable(
                 f"{part}.model", f"{found.endpoint.model} calls no tools, says the server's table of models"
             )

@@ -5,6 +5,11 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
+_SENT_A_BYTE = 64
+"""Bytes that may be sent for each that is kept of an answer: every few characters come in an event of their own."""
+_SENT_A_BYTE_IN_LINE = 8
+"""The same for one line. The last event of some providers tells the answer once more, and the request."""
+
 _REFUSAL_BYTES = 1024 * 1024
 """Of the body of a refusal, whose first words are told."""
 
@@ -14,6 +19,13 @@ _EVENT_LINES = 1024
 
 class TooLarge(OSError):
     """The message says what is."""
+
+
+def bounded(kept: int, status: int, body: httpx2.AsyncByteStream) -> httpx2.AsyncByteStream:
+    """By what is kept of an answer at most, in bytes."""
+    if 200 <= status < 300:
+        return Bounded(body, kept * _SENT_A_BYTE, kept * _SENT_A_BYTE_IN_LINE)
+    return Beginning(body)
 
 
 class Bounded(httpx2.AsyncByteStream):

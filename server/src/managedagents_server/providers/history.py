@@ -13,6 +13,7 @@ from managedagents_server.providers import attachments, names
 from managedagents_server.providers.answers import ASKED
 from managedagents_server.providers.attachments import Takes
 from managedagents_server.providers.base import Answered, Endpoint, Item, Result, Results, Said
+from managedagents_server.words.mcp_names import shown_name
 
 _FIELDS = frozenset({names.OPENAI_COMPATIBLE, names.OLLAMA})
 """Providers that give thoughts unsigned, in a field of their own."""
@@ -117,7 +118,7 @@ def _told(answered: Answered) -> Iterator[library.ModelResponsePart]:
                 )
             case "agent_mcp_tool_use":
                 mcp = event.agent_mcp_tool_use
-                yield _call(mcp.name, mcp.input_json, mcp.tool_use_id)
+                yield _call(shown_name(mcp.server_name, mcp.name), mcp.input_json, mcp.tool_use_id)
             case "agent_custom_tool_use":
                 custom = event.agent_custom_tool_use
                 yield _call(custom.name, custom.input_json, custom.custom_tool_use_id)

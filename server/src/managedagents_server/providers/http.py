@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 
 import httpx2
 
 from managedagents_server.network.connector import Network
+from managedagents_server.network.transport import Transport
 from managedagents_server.providers.base import Endpoint
-from managedagents_server.providers.transport import Transport
+from managedagents_server.providers.bounded import bounded
 from managedagents_server.words.addresses import Addresses
 from managedagents_server.words.limits import Limits
 
@@ -88,7 +90,12 @@ class Connections:
     def _made(self, private: bool, kept: bool) -> httpx2.AsyncClient:
         network = self._networks[private]
         return httpx2.AsyncClient(
-            transport=Transport(lambda: network.connector(_KEPT_SECONDS), self._limits.response_bytes, shared=kept),
+            # How long a model may be silent is watched over its tokens, not by the transport.
+            transport=Transport(
+                lambda: network.connector(_KEPT_SECONDS),
+                shared=kept,
+                bounding=partial(bounded, self._limits.response_bytes),
+            ),
             trust_env=False,
             event_hooks={"request": [_prepare], "response": [_remember]},
         )

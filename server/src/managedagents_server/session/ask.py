@@ -1,11 +1,13 @@
 """One model request of a turn: asking, and logging what became of it."""
 
+import asyncio
 from asyncio import Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from managedagents.v1 import status_event_pb2
-from managedagents_server.providers.base import Answer, Delta, ModelFailure, ModelRequest, Verbatim
-from managedagents_server.session import events
+from managedagents_server.providers.base import Answer, Delta, ModelFailure, ModelRequest, ToolCall, Verbatim
+from managedagents_server.session import events, mcp
 from managedagents_server.session.around import Around
 from managedagents_server.session.compact import may_compact
 from managedagents_server.session.frames import Event
@@ -13,8 +15,11 @@ from managedagents_server.session.live import LiveEnd, LiveResponse
 from managedagents_server.session.outcome import TOO_LONG, again, given_up, model_of, outcome_of, too_much
 from managedagents_server.session.plan import Ask
 from managedagents_server.session.session import Session
+from managedagents_server.session.toolbox import Mcp, Toolbox, why_not
 from managedagents_server.tools import SkillError
 from managedagents_server.words import failpoints
+
+TOOL_USES = frozenset({"agent_custom_tool_use", "agent_tool_use", "agent_mcp_tool_use"})
 
 
 async def ask(session: Session, around: Around, step: Ask) -> None:
@@ -42,7 +47,7 @@ async def ask(session: Session, around: Around, step: Ask) -> None:
         if isinstance(outcome, ModelFailure):
             logged = session.append(_failed(session, around, outcome, attempt))
         else:
-            logged = _append_answer(session, around, *outcome, live)
+            logged = _append_answer(session, around, outcome, live)
         await logged
         if not isinstance(outcome, ModelFailure):
             live.end = LiveEnd.LOGGED
@@ -60,27 +65,48 @@ def _show(session: Session, around: Around, live: LiveResponse) -> None:
         around.log.ring_live(session.key)
 
 
-async def _request(session: Session, around: Around, on_delta: Callable[[Delta], None]) -> tuple[str, Answer]:
-    """The answer, and the provider that gave it."""
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    provider: str
+    answer: Answer
+    denials: Sequence[str]
+    """For each tool call, why it is not to run. Empty: it may."""
+
+
+async def _request(session: Session, around: Around, on_delta: Callable[[Delta], None]) -> _Answered:
     definition = session.definition
     model = await model_of(session, around)
     conversation = await session.conversation()
     try:
         system = await around.tools.system(definition)
+        await mcp.refresh(session, around)
     except SkillError as fault:
         raise ModelFailure(status_event_pb2.ERROR_CODE_TOOL_UNAVAILABLE, str(fault), transient=False) from None
+    mcp.tell(session)
+    toolbox = session.toolbox
     request = ModelRequest(
         system=system,
         conversation=conversation.items,
-        tools=session.agent.toolbox.specs,
+        tools=toolbox.specs,
         settings=definition.model_settings,
         finished=session.state.finished,
     )
-    return model.provider, await model.ask(request, on_delta)
+    answer = await model.ask(request, on_delta)
+    return _Answered(model.provider, answer, await _denials(toolbox, answer))
 
 
-def _append_answer(session: Session, around: Around, provider: str, answer: Answer, live: LiveResponse) -> Future[None]:
-    state = session.state
+async def _denials(toolbox: Toolbox, answer: Answer) -> Sequence[str]:
+    calls = [
+        (part.name, part.input_json, toolbox.get(part.name)) for part in answer.parts if isinstance(part, ToolCall)
+    ]
+    if any(isinstance(entry, Mcp) for _, _, entry in calls):
+        # Its schema is a server's, and may take its time.
+        return await asyncio.to_thread(lambda: [why_not(*call) for call in calls])
+    return [why_not(*call) for call in calls]
+
+
+def _append_answer(session: Session, around: Around, answered: _Answered, live: LiveResponse) -> Future[None]:
+    state, answer, provider = session.state, answered.answer, answered.provider
     definition = session.definition
     timeout = around.limits.custom_tool_timeout
     if definition.HasField("custom_tool_timeout"):
@@ -92,12 +118,13 @@ def _append_answer(session: Session, around: Around, provider: str, answer: Answ
         response_id=live.response_id,
         attempt=live.attempt,
         deadline=around.clock.wall() + int(timeout * 1e9),
-        toolbox=session.agent.toolbox,
+        toolbox=session.toolbox,
+        denials=answered.denials,
     )
     end = too_much(session, around, produced, answer.verbatim or b"")
     if end is not None:
         return session.append(end)
-    if not any(event.HasField("agent_custom_tool_use") or event.HasField("agent_tool_use") for event in produced):
+    if not any(event.WhichOneof("payload") in TOOL_USES for event in produced):
         usage = state.turn_spent.plus(answer.usage).message()
         produced.append(events.idle(state.turn, events.end_of(answer), usage))
     return session.append(produced, verbatim=None if answer.verbatim is None else Verbatim(provider, answer.verbatim))

@@ -74,7 +74,7 @@ def _window(session: Session, around: Around) -> int:
 
 
 def _beside(session: Session) -> int:
-    specs = session.agent.toolbox.specs
+    specs = session.toolbox.specs
     tools = sum(sizes.tokens_of_text(spec.description + spec.input_schema_json) for spec in specs)
     return sizes.tokens_of_text(session.definition.system) + tools
 

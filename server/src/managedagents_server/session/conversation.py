@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from managedagents.v1 import content_pb2, event_pb2
 from managedagents_server.providers.base import Answered, Item, Result, Results, Said, Verbatim
 from managedagents_server.session import sizes
+from managedagents_server.words.mcp_names import shown_name
 
 Event = event_pb2.SessionEvent
 
@@ -89,6 +90,9 @@ class Conversation:
             case "agent_tool_result":
                 result = event.agent_tool_result
                 self._close(result.tool_use_id, result.content, result.is_error)
+            case "agent_mcp_tool_result":
+                told = event.agent_mcp_tool_result
+                self._close(told.tool_use_id, told.content, told.is_error)
             case "status_idle":
                 for seq in event.status_idle.stop_reason.interrupted.dropped_seqs:
                     self._queued.pop(seq, None)
@@ -124,6 +128,9 @@ class Conversation:
                 self._names[event.agent_custom_tool_use.custom_tool_use_id] = event.agent_custom_tool_use.name
             case "agent_tool_use":
                 self._names[event.agent_tool_use.tool_use_id] = event.agent_tool_use.name
+            case "agent_mcp_tool_use":
+                mcp = event.agent_mcp_tool_use
+                self._names[mcp.tool_use_id] = shown_name(mcp.server_name, mcp.name)
 
     def _close(self, use: str, content: Sequence[content_pb2.Content], is_error: bool) -> None:
         self._results[use] = Result(use, self._names[use], list(content), is_error)

@@ -8,9 +8,8 @@ from managedagents.v1 import agent_event_pb2, content_pb2, model_pb2, status_eve
 from managedagents_server.providers.base import Answer, ModelFailure, Text, Thinking, ToolCall
 from managedagents_server.session.frames import Event
 from managedagents_server.session.state import Next, State
-from managedagents_server.session.toolbox import Custom, Entry, Toolbox
+from managedagents_server.session.toolbox import Builtin, Custom, Entry, Mcp, Toolbox
 from managedagents_server.tools.base import Outcome
-from managedagents_server.tools.inputs import BadInput
 from managedagents_server.words import ids
 
 
@@ -57,26 +56,38 @@ def tool_start(turn: int, use: str) -> Event:
     return Event(turn=turn, agent_tool_start=agent_event_pb2.AgentToolStart(tool_use_id=use))
 
 
-def ran(turn: int, use: str, outcome: Outcome) -> Event:
-    """A tool use that the server ran."""
+def ran(turn: int, use: str, outcome: Outcome, *, mcp: bool) -> Event:
+    """A tool use that the server ran; `mcp`: or had an MCP server run."""
     timed_out, ran = agent_event_pb2.TOOL_RESULT_CAUSE_TIMED_OUT, agent_event_pb2.TOOL_RESULT_CAUSE_RAN
-    result = agent_event_pb2.AgentToolResult(
-        tool_use_id=use,
-        content=outcome.content,
-        is_error=outcome.is_error,
-        cause=timed_out if outcome.timed_out else ran,
+    event = _result(
+        turn, use, outcome.content, timed_out if outcome.timed_out else ran, mcp=mcp, failed=outcome.is_error
     )
-    return Event(turn=turn, agent_tool_result=result)
+    if mcp:
+        event.agent_mcp_tool_result.structured_content_json = outcome.structured_content_json
+    return event
 
 
-def closed(turn: int, use: str, cause: agent_event_pb2.ToolResultCause.ValueType, words: str) -> Event:
+def closed(
+    turn: int, use: str, cause: agent_event_pb2.ToolResultCause.ValueType, words: str, *, mcp: bool = False
+) -> Event:
     """A tool use that is closed without having run."""
-    return Event(
-        turn=turn,
-        agent_tool_result=agent_event_pb2.AgentToolResult(
-            tool_use_id=use, content=[text(words)], is_error=True, cause=cause
-        ),
-    )
+    return _result(turn, use, [text(words)], cause, mcp=mcp, failed=True)
+
+
+def _result(
+    turn: int,
+    use: str,
+    content: Sequence[content_pb2.Content],
+    cause: agent_event_pb2.ToolResultCause.ValueType,
+    *,
+    mcp: bool,
+    failed: bool,
+) -> Event:
+    if mcp:
+        told = agent_event_pb2.AgentMcpToolResult(tool_use_id=use, content=content, is_error=failed, cause=cause)
+        return Event(turn=turn, agent_mcp_tool_result=told)
+    result = agent_event_pb2.AgentToolResult(tool_use_id=use, content=content, is_error=failed, cause=cause)
+    return Event(turn=turn, agent_tool_result=result)
 
 
 def waits(uses: Iterable[str]) -> status_event_pb2.StopReason:
@@ -92,12 +103,15 @@ def response(
     attempt: int,
     deadline: int,
     toolbox: Toolbox,
+    denials: Sequence[str],
 ) -> list[Event]:
-    """What one model response produced: at least one event. A call that is not to run, because the policy says so, the
-    name is no tool's or the input does not fit, is closed in the same write."""
+    """What one model response produced: at least one event. `denials`: for each tool call, why it is not to run, say
+    because the policy says so, the name is no tool's or the input does not fit; such a one is closed in the same write.
+    """
     turn = state.turn
     events: list[Event] = []
-    denials: list[Event] = []
+    closings: list[Event] = []
+    denied = iter(denials)
     texts: list[content_pb2.Content] = []
 
     def flush() -> None:
@@ -118,11 +132,12 @@ def response(
                 flush()
                 use_id = ids.tool_use_id(state.head + len(events) + 1)
                 entry = toolbox.get(name)
-                denial = _denial(name, input_json, entry)
-                event = _use(use_id, name, input_json, None if denial else entry, deadline)
+                denial = next(denied)
+                event = _use(use_id, name, input_json, entry, deadline, denied=bool(denial))
                 event.turn, event.response_id = turn, response_id
                 if denial:
-                    denials.append(closed(turn, use_id, agent_event_pb2.TOOL_RESULT_CAUSE_DENIED, denial))
+                    cause, mcp = agent_event_pb2.TOOL_RESULT_CAUSE_DENIED, event.HasField("agent_mcp_tool_use")
+                    closings.append(closed(turn, use_id, cause, denial, mcp=mcp))
                 events.append(event)
     if texts or not events:
         message = agent_event_pb2.AgentMessage(content=texts)
@@ -136,11 +151,10 @@ def response(
             usage=answer.usage,
         )
     )
-    return events + denials
+    return events + closings
 
 
-def _use(use_id: str, name: str, input_json: str, entry: Entry | None, deadline: int) -> Event:
-    """`entry`: None where the call is denied."""
+def _use(use_id: str, name: str, input_json: str, entry: Entry | None, deadline: int, *, denied: bool) -> Event:
     if isinstance(entry, Custom):
         custom = agent_event_pb2.AgentCustomToolUse(
             custom_tool_use_id=use_id,
@@ -150,30 +164,24 @@ def _use(use_id: str, name: str, input_json: str, entry: Entry | None, deadline:
             deadline=timestamp(deadline),
         )
         return Event(agent_custom_tool_use=custom)
-    use = agent_event_pb2.AgentToolUse(tool_use_id=use_id, name=name, input_json=input_json)
-    if entry is None:
-        use.permission = agent_event_pb2.PERMISSION_DECISION_DENY
+    use: agent_event_pb2.AgentToolUse | agent_event_pb2.AgentMcpToolUse
+    if isinstance(entry, Mcp):
+        event = Event(agent_mcp_tool_use=agent_event_pb2.AgentMcpToolUse(server_name=entry.tool.server))
+        use, name = event.agent_mcp_tool_use, entry.tool.tool
     else:
-        use.permission = entry.decision
-        use.runs_at_client = entry.at_client
-        if entry.at_client or entry.decision == agent_event_pb2.PERMISSION_DECISION_ASK:
-            use.deadline.CopyFrom(timestamp(deadline))
-    return Event(agent_tool_use=use)
-
-
-def _denial(name: str, input_json: str, entry: Entry | None) -> str:
-    """Why a call is not to run, in words for the model. Empty: it may."""
-    if entry is None:
-        return f"There is no tool named {name}."
-    if isinstance(entry, Custom):
-        return ""
-    if entry.decision == agent_event_pb2.PERMISSION_DECISION_DENY:
-        return f"The tool {name} may not be used here: its permission policy denies it."
-    try:
-        entry.schema.read(input_json)
-    except BadInput as fault:
-        return str(fault)
-    return ""
+        event = Event(agent_tool_use=agent_event_pb2.AgentToolUse())
+        use = event.agent_tool_use
+    use.tool_use_id, use.name, use.input_json = use_id, name, input_json
+    if entry is None or denied:
+        use.permission = agent_event_pb2.PERMISSION_DECISION_DENY
+        return event
+    use.permission = entry.decision
+    at_client = isinstance(entry, Builtin) and entry.at_client
+    if at_client:
+        event.agent_tool_use.runs_at_client = True
+    if at_client or entry.decision == agent_event_pb2.PERMISSION_DECISION_ASK:
+        use.deadline.CopyFrom(timestamp(deadline))
+    return event
 
 
 def end_of(answer: Answer) -> status_event_pb2.StopReason:
@@ -192,7 +200,8 @@ def closings(state: State, turn: int) -> list[Event]:
     if turn != state.turn:
         return []
     words = "The user interrupted the turn before this was done."
-    return [closed(turn, use, agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED, words) for use in state.uses]
+    cause = agent_event_pb2.TOOL_RESULT_CAUSE_INTERRUPTED
+    return [closed(turn, id_, cause, words, mcp=use.mcp) for id_, use in state.uses.items()]
 
 
 def unknown_effects(state: State) -> list[Event]:
@@ -202,7 +211,9 @@ def unknown_effects(state: State) -> list[Event]:
         "before you do it again."
     )
     cause = agent_event_pb2.TOOL_RESULT_CAUSE_EFFECT_UNKNOWN
-    return [closed(state.turn, id_, cause, words) for id_, use in state.uses.items() if use.next == Next.END]
+    return [
+        closed(state.turn, id_, cause, words, mcp=use.mcp) for id_, use in state.uses.items() if use.next == Next.END
+    ]
 
 
 def dropped(state: State, turn: int) -> Sequence[int]:

@@ -180,9 +180,9 @@ def _stood_still(state: State, event: Event) -> int:
 def _error(state: State, event: Event) -> None:
     if event.error.code in MODEL_FAILURES:
         state.finished += 1
-    if event.error.next == status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
-        state.compaction_failed = True
-        state.failures = 0
+        if event.error.next == status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
+            state.compaction_failed = True
+            state.failures = 0
 
 
 def _compacted(state: State, _: Event) -> None:

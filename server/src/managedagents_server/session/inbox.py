@@ -123,7 +123,7 @@ def _decided(state: State, given: user_event_pb2.UserToolConfirmation) -> list[E
         # One that the server runs is no wait any more: its turn goes on first, and says then what remains.
         return [event, *_still_waits(state, state.waiting)] if use.at_client else [event]
     words = given.deny_message or "The user did not allow this."
-    denied = events.closed(state.turn, use_id, agent_event_pb2.TOOL_RESULT_CAUSE_DENIED, words)
+    denied = events.closed(state.turn, use_id, agent_event_pb2.TOOL_RESULT_CAUSE_DENIED, words, mcp=use.mcp)
     return [event, denied, *_still_waits(state, _without(state, use_id))]
 
 

@@ -38,12 +38,16 @@ class Loops:
         self._tasks = tasks
         self._running: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._resting: dict[str, asyncio.TimerHandle] = {}
+        """Until what runs for a session between its calls is ended."""
         self._crashes: dict[str, int] = {}
 
     def start(self, session: Session) -> None:
         """The session may have something to do. Called after every change that its loop did not make itself."""
         if session.loop is None and not self._around.draining and not session.lost:
             self._registry.woke(session)
+            if (timer := self._resting.pop(session.session_id, None)) is not None:
+                timer.cancel()
             session.loop = self._own(session.session_id, self._run(session))
 
     def _own(self, session_id: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -80,6 +84,15 @@ class Loops:
         session.lost = session.lost or lost
         self._registry.rested(session)
         self._housekeeping.rested(session.agent.agent_id)
+        if session.definition.mcp_servers and not self._around.draining:
+            after = 0.0 if session.state.terminal else self._around.limits.mcp_idle
+            self._resting[session.session_id] = asyncio.get_running_loop().call_later(
+                after, self._rest, session.session_id
+            )
+
+    def _rest(self, session_id: str) -> None:
+        del self._resting[session_id]
+        self._around.tools.rest(session_id)
 
     # Waking.
 
@@ -178,6 +191,9 @@ class Loops:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for timer in self._resting.values():
+            timer.cancel()
+        self._resting.clear()
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=grace)
             for task in late:

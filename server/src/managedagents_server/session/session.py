@@ -21,6 +21,7 @@ from managedagents_server.words.request import KeptAnswer
 
 if TYPE_CHECKING:
     from managedagents_server.session.live import LiveResponse
+    from managedagents_server.session.mcp import Offered
 
 
 def number(state: State, events: Sequence[Event], now: int, *, group: int) -> list[EventRow]:
@@ -57,6 +58,10 @@ class Session:
         self.session_id = session_id
         self.agent = agent
         self.definition = agent.definition
+        self.toolbox = agent.toolbox
+        """What the model may call, with what the MCP servers were last heard to offer."""
+        self.offered: dict[str, Offered] = {}
+        """By the names of the MCP servers that were asked."""
         self.environment = environment
         self.state = state
         """As of everything that was handed to the log, commits in flight included."""

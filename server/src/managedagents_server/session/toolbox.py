@@ -1,13 +1,14 @@
 """What an agent's model may call, by name: whose tool it is, who runs it and whether it may. Recorded here once, never
 guessed from a name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from managedagents.v1 import agent_event_pb2, agent_pb2
 from managedagents_server.providers.base import ToolSpec
 from managedagents_server.tools.base import Tool
-from managedagents_server.tools.inputs import Schema
+from managedagents_server.tools.inputs import BadInput, Schema
+from managedagents_server.tools.mcp import McpConnection, McpTool
 
 _ANY_OBJECT = '{"type":"object"}'
 
@@ -34,7 +35,30 @@ class Builtin:
     at_client: bool
 
 
-Entry = Custom | Builtin
+@dataclass(frozen=True, slots=True)
+class Mcp:
+    """A tool of an MCP server, as the session's connection lists it now."""
+
+    spec: ToolSpec
+    tool: McpTool
+    connection: McpConnection
+    schema: Schema
+    decision: agent_event_pb2.PermissionDecision.ValueType
+
+    @classmethod
+    def of(cls, tool: McpTool, connection: McpConnection, definition: agent_pb2.AgentDefinition) -> "Mcp":
+        declared = tool.declaration
+        return cls(
+            ToolSpec(declared.name, declared.description, tool.shown_schema_json),
+            tool,
+            connection,
+            # The server checks inputs against its own schema, too; a pattern in that might take hours here.
+            Schema(tool.shown_schema_json, patterns=False),
+            _of_mcp(definition, tool.server, declared.name),
+        )
+
+
+Entry = Custom | Builtin | Mcp
 
 
 class Toolbox:
@@ -67,9 +91,42 @@ class Toolbox:
             )
         return cls(entries)
 
+    def with_mcp(self, tools: Collection[Mcp]) -> "Toolbox":
+        """A name that the definition itself gives stays what it is."""
+        if not tools:
+            return self
+        more = {tool.spec.name: tool for tool in tools if tool.spec.name not in self._entries}
+        return Toolbox({**self._entries, **more})
+
     def get(self, name: str) -> Entry | None:
         """None: no tool of the agent has this name."""
         return self._entries.get(name)
+
+
+def why_not(name: str, input_json: str, entry: Entry | None) -> str:
+    """Why a call is not to run, in words for the model. Empty: it may."""
+    if entry is None:
+        return f"There is no tool named {name}."
+    if isinstance(entry, Custom):
+        return ""
+    if entry.decision == agent_event_pb2.PERMISSION_DECISION_DENY:
+        return f"The tool {name} may not be used here: its permission policy denies it."
+    try:
+        entry.schema.read(input_json)
+    except BadInput as fault:
+        return str(fault)
+    return ""
+
+
+def _of_mcp(
+    definition: agent_pb2.AgentDefinition, server: str, name: str
+) -> agent_event_pb2.PermissionDecision.ValueType:
+    """Where nothing is said, somebody is asked: what a server offers was not there to be judged at Create."""
+    approved = any(entry.auto_approve for entry in definition.mcp_servers if entry.name == server)
+    mode = definition.permission_policy.tools.get(name)
+    if mode is None:
+        mode = agent_pb2.PERMISSION_MODE_AUTO_APPROVE if approved else definition.permission_policy.default
+    return _DECISIONS.get(mode, agent_event_pb2.PERMISSION_DECISION_ASK)
 
 
 def decision(policy: agent_pb2.PermissionPolicy, name: str) -> agent_event_pb2.PermissionDecision.ValueType:

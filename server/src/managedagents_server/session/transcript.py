@@ -7,6 +7,7 @@ from managedagents.v1 import content_pb2
 from managedagents_server.providers.base import Answered, Item, Results, Said
 from managedagents_server.session.conversation import Turn
 from managedagents_server.session.frames import Event
+from managedagents_server.words.mcp_names import shown_name
 
 SYSTEM = (
     "You keep the notes of a long conversation between a user and an assistant. You are given a part of it, and the "
@@ -67,7 +68,8 @@ def _answer(event: Event) -> Iterator[str]:
         case "agent_tool_use":
             yield _call(event.agent_tool_use.name, event.agent_tool_use.input_json)
         case "agent_mcp_tool_use":
-            yield _call(event.agent_mcp_tool_use.name, event.agent_mcp_tool_use.input_json)
+            mcp = event.agent_mcp_tool_use
+            yield _call(shown_name(mcp.server_name, mcp.name), mcp.input_json)
         case _:
             # Thoughts: what came of them stands in the answer.
             return

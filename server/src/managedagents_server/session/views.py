@@ -109,6 +109,8 @@ def _pending(state: State, event: event_pb2.SessionEvent) -> session_pb2.Pending
     use_id, name, input_json = used
     use = state.uses[use_id]
     return session_pb2.PendingAction(
+        server_name=event.agent_mcp_tool_use.server_name,
+        runs_at_client=use.at_client,
         tool_use_id=use_id,
         kind=_KINDS[use.next],
         name=name,

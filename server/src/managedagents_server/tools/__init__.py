@@ -1,29 +1,38 @@
 """The hands: what an agent's model may call at the server. base.py says what a session gives a tool and gets of it."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from managedagents.v1 import agent_pb2, session_pb2
 from managedagents_server.tools.base import Bounds, Place, Tool
 from managedagents_server.tools.bash import Bash
 from managedagents_server.tools.code_execution import CodeExecution
 from managedagents_server.tools.filesystem import Filesystem
+from managedagents_server.tools.mcp import McpConnection, McpFailure
+from managedagents_server.tools.mcp.operator_file import Configured, McpServersFault
+from managedagents_server.tools.mcp.operator_file import read as read_mcp_servers
+from managedagents_server.tools.mcp.servers import Key, Keys, McpServers
 from managedagents_server.tools.sandbox import Mode, Sandbox
 from managedagents_server.tools.skills import SkillError, Skills
 from managedagents_server.tools.web.engines import Keyless, SearXNG
 from managedagents_server.tools.web.fetch import WebFetch
 from managedagents_server.tools.web.search import WebSearch
 from managedagents_server.words.addresses import Addresses
-from managedagents_server.words.errors import ToolUnusable
+from managedagents_server.words.clock import Clock, SystemClock
+from managedagents_server.words.errors import InvalidRequest, ToolUnusable, Violation
 from managedagents_server.words.limits import Limits
+from managedagents_server.words.mcp_names import may_be_of
 
-__all__ = ["Mode", "SkillError", "Tools"]
+__all__ = ["Key", "McpServersFault", "Mode", "SkillError", "Tools", "read_mcp_servers"]
 
 _SANDBOXED = frozenset({"bash", "filesystem", "code_execution"})
 
 
 class Tools:
-    """All that is built in, and where it works. Nothing here is any session's."""
+    """All that is built in and where it works, and the ways to MCP servers. To be entered before a session uses it."""
 
     def __init__(
         self,
@@ -33,10 +42,14 @@ class Tools:
         searxng: str | None,
         skills: Path | None,
         limits: Limits,
+        *,
+        mcp_servers: Mapping[str, Configured] | None = None,
+        keys: Keys = lambda _: None,
+        clock: Clock | None = None,
     ) -> None:
         """`workspaces`: a folder for the sessions' folders; made when the first of them is needed.
         `searxng`: the address of the search engine; None: public ones. `skills`: a folder of skills; None: there are
-        none."""
+        none. `mcp_servers`: the operator's, by name. `keys`: his credentials for MCP servers at a URL."""
         self._sandbox = Sandbox(sandbox)
         self._skills = Skills(skills)
         self._workspaces = workspaces
@@ -50,6 +63,16 @@ class Tools:
             "web_search": WebSearch(SearXNG(searxng) if searxng else Keyless()),
         }
         """By the field of Tool that declares them, which is also their name."""
+        self._mcp = McpServers(self._sandbox, addresses, mcp_servers or {}, keys, clock or SystemClock())
+
+    async def __aenter__(self) -> Self:
+        await self._mcp.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._mcp.__aexit__(kind, error, trace)
 
     async def check(self, definition: agent_pb2.AgentDefinition, part: str) -> None:
         """Whether the tools can run here, and the skills are there; `part`: what of the request the tools stand in.
@@ -64,6 +87,13 @@ class Tools:
                 await asyncio.to_thread(self._skills.check, skill.skill_id)
             except SkillError as fault:
                 raise _unusable(field, str(fault)) from None
+        _check_names(definition, part)
+        for index, server in enumerate(definition.mcp_servers):
+            field = f"definition.mcp_servers[{index}]"
+            if (wrong := self._mcp.fault(server)) is not None:
+                raise _unusable(f"{field}.{wrong.field}", wrong.why)
+            if server.HasField("stdio") and (missing := await self._what_is_missing()):
+                raise _unusable(f"{field}.stdio", missing)
         if definition.tool_host == agent_pb2.TOOL_HOST_CLIENT:
             return
         for index, tool in enumerate(definition.tools):
@@ -116,14 +146,42 @@ class Tools:
             skills=folders,
         )
 
+    async def mcp(
+        self, definition: agent_pb2.AgentDefinition, session_id: str, session: int, environment: bytes | None
+    ) -> Mapping[str, McpConnection | McpFailure]:
+        """The session's connections to its agent's MCP servers, by their names; opens none yet. Raises SkillError."""
+        if not definition.mcp_servers:
+            return {}
+        place = await self.place(definition, session_id, session, environment)
+        return self._mcp.connections(definition.mcp_servers, session_id, place)
+
+    def rest(self, session_id: str) -> None:
+        """Ends what goes on running for a session between its calls. It begins anew with the next need."""
+        self._mcp.rest(session_id)
+
     async def remove(self, session_id: str) -> None:
-        """The workspace of a session of which nothing runs any more, where it has one."""
+        """The workspace of a session of which no call runs any more, where it has one."""
+        self.rest(session_id)
+        await self._mcp.closed(session_id)
         await self._sandbox.remove(Place(self._workspaces / session_id, owner=1))
 
 
 def _can_read(definition: agent_pb2.AgentDefinition) -> bool:
     kinds = {tool.WhichOneof("tool") for tool in definition.tools}
     return definition.tool_host != agent_pb2.TOOL_HOST_CLIENT and bool(kinds & {"bash", "filesystem"})
+
+
+def _check_names(definition: agent_pb2.AgentDefinition, part: str) -> None:
+    """A custom tool that might hide one of an MCP server, whose tools nobody knows yet. Raises InvalidRequest."""
+    for index, tool in enumerate(definition.tools):
+        for server in definition.mcp_servers:
+            if tool.HasField("custom") and may_be_of(tool.custom.name, server.name):
+                raise InvalidRequest.of(
+                    Violation(
+                        f"{part}[{index}].custom.name",
+                        f"must not begin as the tools of the MCP server {server.name} do",
+                    )
+                )
 
 
 def _unusable(field: str, why: str) -> ToolUnusable:

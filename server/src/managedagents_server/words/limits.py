@@ -51,6 +51,9 @@ class Limits:
     tool_processes: int = field(default=64, metadata={"doc": "processes at once of one such call; likewise"})
     tool_file_bytes: int = field(default=256 * MIB, metadata={"doc": "one file that tools write; likewise"})
     workspace_bytes: int = field(default=1024 * MIB, metadata={"doc": "a session's workspace; likewise"})
+    mcp_idle: float = field(
+        default=30.0, metadata={"doc": "for how long a session that does nothing keeps its connections to MCP servers"}
+    )
     heartbeat: float = field(default=10.0, metadata={"doc": "silence of a stream before a progress message"})
     request_id_hours: float = field(default=24.0, metadata={"doc": "hours that a request id is remembered"})
     drain_grace: float = field(default=10.0, metadata={"doc": "time that running turns get at SIGTERM"})

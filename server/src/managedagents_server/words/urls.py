@@ -1,4 +1,4 @@
-"""Base URLs: addresses below which paths are put."""
+"""Addresses of HTTP. A base URL is one below which paths are put."""
 
 import re
 from ipaddress import IPv6Address
@@ -11,7 +11,12 @@ _IN_BRACKETS = re.compile(r"\[([^%\]]+)\](:\d*)?")
 
 
 def is_base_url(text: str) -> bool:
-    """Without a query, and without a password, which could be read wherever the URL stands."""
+    """Without a query, and without a password."""
+    return is_url(text) and not urlsplit(text).query
+
+
+def is_url(text: str) -> bool:
+    """Without a password, which could be read wherever the URL stands."""
     if not text.isprintable() or " " in text or len(text) > _MOST:
         return False
     try:
@@ -19,7 +24,7 @@ def is_base_url(text: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    extra = parts.query or parts.fragment or parts.username is not None or parts.password is not None
+    extra = parts.fragment or parts.username is not None or parts.password is not None
     return parts.scheme in _PORTS and _is_host(parts) and port != 0 and not extra
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 MODERN = "2026-07-28"
@@ -26,7 +27,24 @@ _NAMES = (
     "told",
     "child",
     "fail",
+    "once",
+    "once-hang",
+    "again",
+    "again-hang",
+    "city",
 )
+_HINTS: dict[str, Any] = {"annotations": {"idempotentHint": True}}
+_MORE: dict[str, dict[str, Any]] = {
+    "again": _HINTS,
+    "again-hang": _HINTS,
+    "city": {
+        "inputSchema": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "pattern": "^(a+)+$"}},
+            "required": ["city"],
+        }
+    },
+}
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
 
@@ -54,8 +72,8 @@ def text(request: dict[str, Any], words: str, **more: Any) -> None:
     result(request, content=[{"type": "text", "text": words}], **more)
 
 
-def tool(name: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "description": f"does {name}", "inputSchema": {"type": "object"}, **more}
+def tool(name: str) -> dict[str, Any]:
+    return {"name": name, "description": f"does {name}", "inputSchema": {"type": "object"}, **_MORE.get(name, {})}
 
 
 def call(request: dict[str, Any]) -> None:
@@ -103,6 +121,13 @@ def call(request: dict[str, Any]) -> None:
         case "child":
             child = subprocess.Popen(["sleep", "600"], stdin=subprocess.DEVNULL)
             text(request, str(child.pid))
+        case "once" | "again" | "once-hang" | "again-hang":
+            with Path(os.environ.get("RUNS", "runs")).open("a") as runs:
+                runs.write("ran\n")
+            if not name.endswith("hang"):
+                text(request, "done", structuredContent={"runs": 1})
+        case "city":
+            text(request, given["city"])
         case "fail":
             say(id=request["id"], error={"code": -32000, "message": f"it failed with {os.environ.get('TOKEN')}"})
         case _:

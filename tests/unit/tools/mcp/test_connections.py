@@ -19,7 +19,8 @@ from managedagents_server.tools.mcp import (
     McpServerSpec,
     Stdio,
 )
-from unit.tools.mcp.helping import RAW_SERVER, MovedClock, Raw, raw_spec, words
+from support.processes import runs
+from unit.tools.mcp.helping import RAW_SERVER, MovedClock, Raw, changed, raw_spec, words
 
 pytestmark = pytest.mark.long
 
@@ -28,20 +29,11 @@ async def _number(connection: McpConnection, tool: str) -> int:
     return int(words(await connection.call(tool, {}, 5)))
 
 
-def _runs(pid: int) -> bool:
-    """A zombie does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
 async def test_nothing_is_started_before_it_is_needed(connections: McpConnections, tmp_path: Path) -> None:
     def never(command: Command) -> Command:
         raise AssertionError(command)
 
-    connections.connection(McpKey("ses", "raw"), McpServerSpec("raw", Stdio("raw", launcher=never)))
+    connections.connection(McpKey("ses", "raw"), McpServerSpec("raw", Stdio("raw", launcher=changed(never))))
 
 
 async def test_a_session_keeps_its_connection(raw: Raw) -> None:
@@ -67,15 +59,17 @@ async def test_a_caller_that_gives_up_leaves_the_opening_to_the_others(raw: Raw)
 
 async def test_after_a_rest_a_new_one_is_opened(raw: Raw, connections: McpConnections) -> None:
     before = await _number(raw(), "pid")
-    await connections.rest("ses")
-    assert not _runs(before)
+    connections.rest("ses")
+    await connections.closed("ses")
+    assert not runs(before)
     assert await _number(raw(), "pid") != before
 
 
 async def test_a_closed_connection_says_that_it_is(raw: Raw, connections: McpConnections) -> None:
     connection = raw()
     await connection.list_tools()
-    await connections.close(McpKey("ses", "raw"))
+    connections.rest("ses")
+    await connections.closed("ses")
     assert "was closed" in words(await connection.call("pid", {}, 5))
 
 
@@ -83,7 +77,8 @@ async def test_a_call_ends_when_its_session_rests(raw: Raw, connections: McpConn
     hangs = asyncio.Event()
     call = asyncio.create_task(raw().call("hang", {}, 60, lambda *_: hangs.set()))
     await hangs.wait()
-    await connections.rest("ses")
+    connections.rest("ses")
+    await connections.closed("ses")
     assert "its session came to rest" in words(await call)
 
 
@@ -102,19 +97,19 @@ async def test_no_process_is_left_behind(end: str, bounds: McpBounds) -> None:
             started.set_result((await _number(connection, "pid"), await _number(connection, "child")))
             if end == "close":
                 await connections.aclose()
-                assert not any(map(_runs, started.result()))
+                assert not any(map(runs, started.result()))
             elif end == "cancel":
                 await asyncio.Event().wait()
 
     running = asyncio.create_task(session())
     server, child = await started
-    assert end == "close" or (_runs(server) and _runs(child))
+    assert end == "close" or (runs(server) and runs(child))
     if end == "cancel":
         running.cancel()
     await asyncio.wait([running])
     assert running.cancelled() == (end == "cancel")
-    assert not _runs(server)
-    assert not _runs(child)
+    assert not runs(server)
+    assert not runs(child)
 
 
 async def test_closing_does_not_wait_for_one_that_is_never_ready(connections: McpConnections, tmp_path: Path) -> None:
@@ -125,12 +120,12 @@ async def test_closing_does_not_wait_for_one_that_is_never_ready(connections: Mc
     def noted(command: Command) -> Command:
         return Command(("/bin/sh", "-c", script, str(pid_of), *command.argv))
 
-    spec = McpServerSpec("raw", Stdio(sys.executable, (str(RAW_SERVER), "silent"), launcher=noted))
+    spec = McpServerSpec("raw", Stdio(sys.executable, (str(RAW_SERVER), "silent"), launcher=changed(noted)))
     call = asyncio.create_task(connections.connection(McpKey("ses", "raw"), spec).call("pid", {}, 60))
     pid = int(await asyncio.to_thread(pid_of.read_text))
     await connections.aclose()
     assert (await call).is_error
-    assert not _runs(pid)
+    assert not runs(pid)
 
 
 async def test_a_server_that_is_never_ready_is_given_up(clock: MovedClock) -> None:
@@ -194,7 +189,7 @@ async def test_one_that_does_not_answer_any_more_is_replaced(raw: Raw, clock: Mo
     os.kill(before, signal.SIGSTOP)
     clock.moved += McpBounds().idle + 1
     assert await _number(raw(), "pid") != before
-    assert not _runs(before)
+    assert not runs(before)
 
 
 async def test_one_that_is_killed_in_a_call_is_replaced_for_the_next(raw: Raw) -> None:
@@ -225,7 +220,7 @@ async def test_a_launcher_decides_what_is_run(connections: McpConnections, tmp_p
         asked.append(command)
         return Command((sys.executable, str(RAW_SERVER)), {"IN": "the sandbox"}, str(tmp_path))
 
-    spec = McpServerSpec("raw", Stdio("server", ("--fast",), {"CITY": "Oslo"}, "work", launched))
+    spec = McpServerSpec("raw", Stdio("server", ("--fast",), {"CITY": "Oslo"}, "work", changed(launched)))
     env = json.loads(words(await connections.connection(McpKey("ses", "raw"), spec).call("env", {}, 5)))
     assert asked == [Command(("server", "--fast"), {"CITY": "Oslo"}, "work")]
     assert env.keys() - {"LC_CTYPE"} == {"IN"}

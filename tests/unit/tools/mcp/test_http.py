@@ -6,11 +6,10 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from managedagents_server.tools.mcp import Http, McpBounds, McpConnection, McpConnections, McpKey, McpServerSpec
-from managedagents_server.words.addresses import AddressNotAllowed
+from managedagents_server.words.addresses import Addresses
 from support.spawned import spawned
 from unit.tools.mcp.helping import words
 from unit.tools.mcp.raw_http import RawHttp, raw_http
@@ -35,8 +34,8 @@ async def at(server: RawHttp, bounds: McpBounds) -> AsyncIterator[At]:
         yield lambda: connections.connection(_KEY, _spec(server))
 
 
-def _spec(server: RawHttp, transport: Callable[[], httpx2.AsyncBaseTransport] | None = None) -> McpServerSpec:
-    return McpServerSpec("web", Http(server.url, {"authorization": "Bearer very-secret-token"}, transport=transport))
+def _spec(server: RawHttp, addresses: Addresses | None = None) -> McpServerSpec:
+    return McpServerSpec("web", Http(server.url, {"authorization": "Bearer very-secret-token"}, addresses=addresses))
 
 
 async def _answers(connection: McpConnection) -> bool:
@@ -128,16 +127,9 @@ async def test_nobody_at_the_address_is_an_error(bounds: McpBounds) -> None:
 
 
 async def test_a_guard_before_the_network_has_the_last_word(server: RawHttp, bounds: McpBounds) -> None:
-    class Guard(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-            try:
-                raise AddressNotAllowed("127.0.0.1 is not a public address")
-            except AddressNotAllowed as error:
-                raise httpx2.ConnectError("refused") from error
-
     async with McpConnections(bounds) as connections:
-        outcome = await connections.connection(_KEY, _spec(server, Guard)).call("any", {}, 5)
-    assert "127.0.0.1 is not a public address" in words(outcome)
+        outcome = await connections.connection(_KEY, _spec(server, Addresses())).call("any", {}, 5)
+    assert "127.0.0.1 has no public address" in words(outcome)
     assert server.told == []
 
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from managedagents_server.tools.mcp.naming import shown_name
+from managedagents_server.words.mcp_names import shown_name
 
 _EVERYBODY_TAKES = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 

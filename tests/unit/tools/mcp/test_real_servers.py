@@ -23,7 +23,7 @@ from managedagents_server.tools.mcp import (
     Stdio,
 )
 from support import mcp_servers
-from unit.tools.mcp.helping import words
+from unit.tools.mcp.helping import changed, words
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 
@@ -88,7 +88,8 @@ async def test_every_tool_of_the_everything_server_answers_at_a_url(
     async with mcp_servers.everything_at_a_url(transport) as url:
         connection = connections.connection(_KEY, McpServerSpec("everything", Http(url, sse=transport == "sse")))
         assert (await _all_called(connection, _EVERYTHING))["get-sum"] == "The sum of 1 and 2 is 3."
-        await connections.close(_KEY)
+        connections.rest(_KEY.session)
+        await connections.closed(_KEY.session)
 
 
 async def test_every_tool_of_the_filesystem_server_answers(connections: McpConnections, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ async def test_a_server_that_is_killed_in_a_call_is_used_again(connections: McpC
         return Command(("/bin/sh", "-c", script, str(pid_of), *command.argv))
 
     command, *arguments = await mcp_servers.everything()
-    spec = McpServerSpec("everything", Stdio(command, tuple(arguments), launcher=noted))
+    spec = McpServerSpec("everything", Stdio(command, tuple(arguments), launcher=changed(noted)))
     connection = connections.connection(_KEY, spec)
     works = asyncio.Event()
     call = asyncio.create_task(connection.call("trigger-long-running-operation", _LONG, 60, lambda *_: works.set()))
@@ -154,4 +155,5 @@ async def test_a_server_at_a_url_that_is_killed_in_a_call_is_used_again(
     assert "Nobody knows whether the call took effect" in words(lost)
     async with mcp_servers.everything_at_a_url(transport, int(url.split(":")[2].split("/")[0])):
         assert words(await connection.call("echo", {"message": "again"}, 20)) == "Echo: again"
-        await connections.close(_KEY)
+        connections.rest(_KEY.session)
+        await connections.closed(_KEY.session)

@@ -93,9 +93,8 @@ async def status(client: Client, session: str) -> None:
     found = await client.status(session)
     lines = [f"{status_name(found.status)} at seq {found.head_seq}{_more(found)}"]
     lines += [
-        f"waits for {wanted_words(use_that_waits(action))}: {plain(action.name)} {plain(action.input_json)}"
-        f"  ({action.tool_use_id})"
-        for action in found.pending_actions
+        f"waits for {wanted_words(use)}: {plain(use.name)} {plain(use.input_json)}  ({use.id})"
+        for use in map(use_that_waits, found.pending_actions)
     ]
     tell(found, "\n".join(lines))
 

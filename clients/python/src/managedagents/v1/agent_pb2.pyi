@@ -609,7 +609,12 @@ Global___WebSearchTool: _TypeAlias = WebSearchTool  # noqa: Y015
 
 @_typing.final
 class McpServer(_message.Message):
-    """A server that offers tools over the Model Context Protocol."""
+    """A server that offers tools over the Model Context Protocol. Each session has a connection of its own to it, opened when
+    it is first needed and closed some time after the session came to rest. Its tools are listed before each model request;
+    the model calls them SERVER__TOOL, in letters that every provider takes. A server that cannot be used is an `error` event
+    (TOOL_UNAVAILABLE), and the turn goes on; one that is lost in a call is an error result, and is opened anew. A tool that
+    says that it only reads, or is idempotent, is repeated after a crash, the others are not.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -619,11 +624,15 @@ class McpServer(_message.Message):
     CONFIGURED_FIELD_NUMBER: _builtins.int
     AUTO_APPROVE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it."""
+    """1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it: no custom tool of the agent may
+    begin with it and two underscores.
+    """
     configured: _builtins.str
-    """The name of a server that the operator configured."""
+    """The name of a server that the operator configured. One that he did not: TOOL_UNUSABLE."""
     auto_approve: _builtins.bool
-    """Its tools run without asking."""
+    """Its tools run without asking, where the permission policy does not name them. Without it, and without a default of the
+    policy, they ask.
+    """
     @_builtins.property
     def stdio(self) -> Global___McpStdio:
         """A process, speaking over its standard input and output."""
@@ -653,7 +662,9 @@ Global___McpServer: _TypeAlias = McpServer  # noqa: Y015
 
 @_typing.final
 class McpStdio(_message.Message):
-    """An MCP server that is a process in the sandbox."""
+    """An MCP server that is a process in the sandbox, in the session's workspace, with the network and the bounds of the
+    session's environment; wall time bounds each call, until the next word of its progress, and the others all that it does.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -681,14 +692,14 @@ class McpStdio(_message.Message):
     ARGS_FIELD_NUMBER: _builtins.int
     ENV_FIELD_NUMBER: _builtins.int
     command: _builtins.str
-    """The program. Required."""
+    """The program, as it is found in the sandbox. Required."""
     @_builtins.property
     def args(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its arguments."""
 
     @_builtins.property
     def env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Its environment; nothing else is inherited."""
+        """Its environment; nothing else is inherited. It is no place for secrets: it stands in the definition."""
 
     def __init__(
         self,
@@ -715,9 +726,13 @@ class McpHttp(_message.Message):
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     SSE_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """The http or https address. Required."""
+    """The http or https address, without a password. Required. Private and loopback addresses only where the operator allows
+    them, else TOOL_UNUSABLE.
+    """
     credential: _builtins.str
-    """The name of a credential that the operator configured. Empty: none."""
+    """The name of a credential that the operator configured with a `base_url` that this address lies at or below: it is sent
+    as a bearer token. Another one, or one that the server does not know: TOOL_UNUSABLE. Empty: none.
+    """
     sse: _builtins.bool
     """Speaks the older SSE transport."""
     def __init__(
@@ -791,7 +806,7 @@ class PermissionPolicy(_message.Message):
     """For tools that are not named below. UNSPECIFIED: as if no policy were given."""
     @_builtins.property
     def tools(self) -> _containers.ScalarMap[_builtins.str, Global___PermissionMode.ValueType]:
-        """By tool name, which must be one of the agent's and no custom tool's."""
+        """By tool name: that of a built-in tool of the agent, or SERVER__TOOL of one of its MCP servers."""
 
     def __init__(
         self,

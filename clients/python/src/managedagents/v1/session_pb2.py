@@ -28,7 +28,7 @@ from managedagents.v1 import agent_pb2 as managedagents_dot_v1_dot_agent__pb2
 from managedagents.v1 import model_pb2 as managedagents_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emanagedagents/v1/session.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmanagedagents/v1/agent.proto\x1a\x1cmanagedagents/v1/model.proto\"\xf6\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x15\n\ragent_version\x18\x03 \x01(\x03\x12/\n\x06status\x18\x04 \x01(\x0e\x32\x1f.managedagents.v1.SessionStatus\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.managedagents.v1.SessionStatus\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x10\n\x08head_seq\x18\x07 \x01(\x04\x12&\n\x05usage\x18\x08 \x01(\x0b\x32\x17.managedagents.v1.Usage\x12\x39\n\x08metadata\x18\t \x03(\x0b\x32\'.managedagents.v1.Session.MetadataEntry\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\toverrides\x18\x0c \x01(\x0b\x32\".managedagents.v1.SessionOverrides\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdb\x01\n\rPendingAction\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x31\n\x04kind\x18\x02 \x01(\x0e\x32#.managedagents.v1.PendingActionKind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x0b\n\x03seq\x18\x05 \x01(\x04\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampJ\x04\x08\n\x10\rR\x0c\x63laim_holderR\x11\x63laim_expire_time\"\x85\x01\n\x10SessionOverrides\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.managedagents.v1.Model\x12\x13\n\x06system\x18\x02 \x01(\tH\x00\x88\x01\x01\x12)\n\x05tools\x18\x03 \x01(\x0b\x32\x1a.managedagents.v1.ToolListB\t\n\x07_system\"1\n\x08ToolList\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.managedagents.v1.Tool\"\xd5\x01\n\x11\x45nvironmentConfig\x12\x39\n\x03\x65nv\x18\x01 \x03(\x0b\x32,.managedagents.v1.EnvironmentConfig.EnvEntry\x12\x13\n\x0bworking_dir\x18\x02 \x01(\t\x12\x0f\n\x07network\x18\x03 \x01(\x08\x12\x33\n\x06limits\x18\x04 \x01(\x0b\x32#.managedagents.v1.EnvironmentLimits\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbf\x01\n\x11\x45nvironmentLimits\x12,\n\twall_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x11\n\tprocesses\x18\x04 \x01(\x05\x12\x12\n\nfile_bytes\x18\x05 \x01(\x03\x12\x12\n\ndisk_bytes\x18\x06 \x01(\x03*\x91\x02\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_QUEUED\x10\x01\x12\x1a\n\x16SESSION_STATUS_RUNNING\x10\x02\x12\x17\n\x13SESSION_STATUS_IDLE\x10\x03\x12\x1f\n\x1bSESSION_STATUS_RESCHEDULING\x10\x04\x12\x19\n\x15SESSION_STATUS_PAUSED\x10\x05\x12\x1c\n\x18SESSION_STATUS_COMPLETED\x10\x06\x12\x19\n\x15SESSION_STATUS_FAILED\x10\x07\x12\x1b\n\x17SESSION_STATUS_ARCHIVED\x10\x08*\xb4\x01\n\x11PendingActionKind\x12#\n\x1fPENDING_ACTION_KIND_UNSPECIFIED\x10\x00\x12*\n&PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT\x10\x01\x12)\n%PENDING_ACTION_KIND_TOOL_CONFIRMATION\x10\x02\x12#\n\x1fPENDING_ACTION_KIND_TOOL_RESULT\x10\x03\x42r\n\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emanagedagents/v1/session.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cmanagedagents/v1/agent.proto\x1a\x1cmanagedagents/v1/model.proto\"\xf6\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x02 \x01(\t\x12\x15\n\ragent_version\x18\x03 \x01(\x03\x12/\n\x06status\x18\x04 \x01(\x0e\x32\x1f.managedagents.v1.SessionStatus\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.managedagents.v1.SessionStatus\x12\x0e\n\x06paused\x18\x06 \x01(\x08\x12\x10\n\x08head_seq\x18\x07 \x01(\x04\x12&\n\x05usage\x18\x08 \x01(\x0b\x32\x17.managedagents.v1.Usage\x12\x39\n\x08metadata\x18\t \x03(\x0b\x32\'.managedagents.v1.Session.MetadataEntry\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\toverrides\x18\x0c \x01(\x0b\x32\".managedagents.v1.SessionOverrides\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x88\x02\n\rPendingAction\x12\x13\n\x0btool_use_id\x18\x01 \x01(\t\x12\x31\n\x04kind\x18\x02 \x01(\x0e\x32#.managedagents.v1.PendingActionKind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\ninput_json\x18\x04 \x01(\t\x12\x0b\n\x03seq\x18\x05 \x01(\x04\x12,\n\x08\x64\x65\x61\x64line\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bserver_name\x18\x07 \x01(\t\x12\x16\n\x0eruns_at_client\x18\x08 \x01(\x08J\x04\x08\n\x10\rR\x0c\x63laim_holderR\x11\x63laim_expire_time\"\x85\x01\n\x10SessionOverrides\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.managedagents.v1.Model\x12\x13\n\x06system\x18\x02 \x01(\tH\x00\x88\x01\x01\x12)\n\x05tools\x18\x03 \x01(\x0b\x32\x1a.managedagents.v1.ToolListB\t\n\x07_system\"1\n\x08ToolList\x12%\n\x05tools\x18\x01 \x03(\x0b\x32\x16.managedagents.v1.Tool\"\xd5\x01\n\x11\x45nvironmentConfig\x12\x39\n\x03\x65nv\x18\x01 \x03(\x0b\x32,.managedagents.v1.EnvironmentConfig.EnvEntry\x12\x13\n\x0bworking_dir\x18\x02 \x01(\t\x12\x0f\n\x07network\x18\x03 \x01(\x08\x12\x33\n\x06limits\x18\x04 \x01(\x0b\x32#.managedagents.v1.EnvironmentLimits\x1a*\n\x08\x45nvEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xbf\x01\n\x11\x45nvironmentLimits\x12,\n\twall_time\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x63pu_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x11\n\tprocesses\x18\x04 \x01(\x05\x12\x12\n\nfile_bytes\x18\x05 \x01(\x03\x12\x12\n\ndisk_bytes\x18\x06 \x01(\x03*\x91\x02\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_QUEUED\x10\x01\x12\x1a\n\x16SESSION_STATUS_RUNNING\x10\x02\x12\x17\n\x13SESSION_STATUS_IDLE\x10\x03\x12\x1f\n\x1bSESSION_STATUS_RESCHEDULING\x10\x04\x12\x19\n\x15SESSION_STATUS_PAUSED\x10\x05\x12\x1c\n\x18SESSION_STATUS_COMPLETED\x10\x06\x12\x19\n\x15SESSION_STATUS_FAILED\x10\x07\x12\x1b\n\x17SESSION_STATUS_ARCHIVED\x10\x08*\xb4\x01\n\x11PendingActionKind\x12#\n\x1fPENDING_ACTION_KIND_UNSPECIFIED\x10\x00\x12*\n&PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT\x10\x01\x12)\n%PENDING_ACTION_KIND_TOOL_CONFIRMATION\x10\x02\x12#\n\x1fPENDING_ACTION_KIND_TOOL_RESULT\x10\x03\x42r\n\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,24 +40,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_ENVIRONMENTCONFIG_ENVENTRY']._loaded_options = None
   _globals['_ENVIRONMENTCONFIG_ENVENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONSTATUS']._serialized_start=1502
-  _globals['_SESSIONSTATUS']._serialized_end=1775
-  _globals['_PENDINGACTIONKIND']._serialized_start=1778
-  _globals['_PENDINGACTIONKIND']._serialized_end=1958
+  _globals['_SESSIONSTATUS']._serialized_start=1547
+  _globals['_SESSIONSTATUS']._serialized_end=1820
+  _globals['_PENDINGACTIONKIND']._serialized_start=1823
+  _globals['_PENDINGACTIONKIND']._serialized_end=2003
   _globals['_SESSION']._serialized_start=178
   _globals['_SESSION']._serialized_end=680
   _globals['_SESSION_METADATAENTRY']._serialized_start=633
   _globals['_SESSION_METADATAENTRY']._serialized_end=680
   _globals['_PENDINGACTION']._serialized_start=683
-  _globals['_PENDINGACTION']._serialized_end=902
-  _globals['_SESSIONOVERRIDES']._serialized_start=905
-  _globals['_SESSIONOVERRIDES']._serialized_end=1038
-  _globals['_TOOLLIST']._serialized_start=1040
-  _globals['_TOOLLIST']._serialized_end=1089
-  _globals['_ENVIRONMENTCONFIG']._serialized_start=1092
-  _globals['_ENVIRONMENTCONFIG']._serialized_end=1305
-  _globals['_ENVIRONMENTCONFIG_ENVENTRY']._serialized_start=1263
-  _globals['_ENVIRONMENTCONFIG_ENVENTRY']._serialized_end=1305
-  _globals['_ENVIRONMENTLIMITS']._serialized_start=1308
-  _globals['_ENVIRONMENTLIMITS']._serialized_end=1499
+  _globals['_PENDINGACTION']._serialized_end=947
+  _globals['_SESSIONOVERRIDES']._serialized_start=950
+  _globals['_SESSIONOVERRIDES']._serialized_end=1083
+  _globals['_TOOLLIST']._serialized_start=1085
+  _globals['_TOOLLIST']._serialized_end=1134
+  _globals['_ENVIRONMENTCONFIG']._serialized_start=1137
+  _globals['_ENVIRONMENTCONFIG']._serialized_end=1350
+  _globals['_ENVIRONMENTCONFIG_ENVENTRY']._serialized_start=1308
+  _globals['_ENVIRONMENTCONFIG_ENVENTRY']._serialized_end=1350
+  _globals['_ENVIRONMENTLIMITS']._serialized_start=1353
+  _globals['_ENVIRONMENTLIMITS']._serialized_end=1544
 # @@protoc_insertion_point(module_scope)

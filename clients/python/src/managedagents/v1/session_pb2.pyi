@@ -207,6 +207,8 @@ class PendingAction(_message.Message):
     INPUT_JSON_FIELD_NUMBER: _builtins.int
     SEQ_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    SERVER_NAME_FIELD_NUMBER: _builtins.int
+    RUNS_AT_CLIENT_FIELD_NUMBER: _builtins.int
     tool_use_id: _builtins.str
     """The tool use's id."""
     kind: Global___PendingActionKind.ValueType
@@ -217,6 +219,10 @@ class PendingAction(_message.Message):
     """The input as the model wrote it."""
     seq: _builtins.int
     """The seq of the tool use."""
+    server_name: _builtins.str
+    """The MCP server whose tool it is. Empty: it is none's."""
+    runs_at_client: _builtins.bool
+    """Once it is allowed, the client answers it with user.tool_result."""
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
         """When the turn stops counting this wait as running and goes to requires_action; answers are taken after it, too. While
@@ -232,10 +238,12 @@ class PendingAction(_message.Message):
         input_json: _builtins.str = ...,
         seq: _builtins.int = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
+        server_name: _builtins.str = ...,
+        runs_at_client: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "input_json", b"input_json", "kind", b"kind", "name", b"name", "seq", b"seq", "tool_use_id", b"tool_use_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "input_json", b"input_json", "kind", b"kind", "name", b"name", "runs_at_client", b"runs_at_client", "seq", b"seq", "server_name", b"server_name", "tool_use_id", b"tool_use_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

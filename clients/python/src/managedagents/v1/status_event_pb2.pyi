@@ -117,7 +117,9 @@ class _ErrorNextEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorNext.V
     ERROR_NEXT_SESSION_FAILS: _ErrorNext.ValueType  # 3
     """The session is failed."""
     ERROR_NEXT_TURN_GOES_ON: _ErrorNext.ValueType  # 4
-    """The turn goes on without what failed: the summary of older turns, which the model would not make."""
+    """The turn goes on without what failed: the summary of older turns, which the model would not make, or the tools of an
+    MCP server that cannot be used now.
+    """
 
 class ErrorNext(_ErrorNext, metaclass=_ErrorNextEnumTypeWrapper):
     """What happens after an error."""
@@ -131,7 +133,9 @@ ERROR_NEXT_WAITS_FOR_ANSWERS: ErrorNext.ValueType  # 2
 ERROR_NEXT_SESSION_FAILS: ErrorNext.ValueType  # 3
 """The session is failed."""
 ERROR_NEXT_TURN_GOES_ON: ErrorNext.ValueType  # 4
-"""The turn goes on without what failed: the summary of older turns, which the model would not make."""
+"""The turn goes on without what failed: the summary of older turns, which the model would not make, or the tools of an
+MCP server that cannot be used now.
+"""
 Global___ErrorNext: _TypeAlias = ErrorNext  # noqa: Y015
 
 @_typing.final

@@ -4,10 +4,13 @@ import re
 from collections.abc import Sequence
 
 from managedagents.v1 import agent_pb2
+from managedagents_server.rpc.validate.environment import check_variables
 from managedagents_server.rpc.validate.json_text import schema_fault
 from managedagents_server.rpc.validate.model import check_model, check_settings
 from managedagents_server.rpc.validate.problems import DAY, Problems, limit
 from managedagents_server.words.limits import Limits
+from managedagents_server.words.mcp_names import may_be_of
+from managedagents_server.words.urls import is_url
 
 _MILLISECOND = 1_000_000
 _NAME_CHARACTERS = 256
@@ -36,11 +39,11 @@ def check_definition(
     _check_policy(problems, f"{path}.permission_policy", definition)
     for index, skill in enumerate(definition.skills):
         problems.required(f"{path}.skills[{index}].skill_id", skill.skill_id)
+    _check_mcp_servers(problems, f"{path}.mcp_servers", definition.mcp_servers)
     _check_compaction(problems, f"{path}.compaction", definition.compaction)
     if definition.HasField("token_budget"):
         problems.between(f"{path}.token_budget", definition.token_budget, 1, _TOKENS_MOST)
     problems.metadata(f"{path}.metadata", definition.metadata)
-    _check_unbuilt(problems, path, definition)
 
 
 def check_tools(problems: Problems, path: str, tools: Sequence[agent_pb2.Tool], limits: Limits) -> None:
@@ -80,8 +83,37 @@ def _check_policy(problems: Problems, path: str, definition: agent_pb2.AgentDefi
             problems.wrong(here, "must be a mode")
         elif name in custom:
             problems.wrong(here, "is a custom tool: the client decides on it by itself")
-        elif name not in kinds:
-            problems.wrong(here, "is no built-in tool of the agent")
+        elif name not in kinds and not any(may_be_of(name, server.name) for server in definition.mcp_servers):
+            problems.wrong(here, "is no built-in tool of the agent, and no SERVER__TOOL of one of its MCP servers")
+
+
+def _check_mcp_servers(problems: Problems, path: str, servers: Sequence[agent_pb2.McpServer]) -> None:
+    names: set[str] = set()
+    for index, server in enumerate(servers):
+        here = f"{path}[{index}]"
+        if not _TOOL_NAME.fullmatch(server.name):
+            problems.wrong(f"{here}.name", "must be 1 to 64 of the characters A-Z a-z 0-9 _ and -")
+        elif server.name in names:
+            problems.wrong(f"{here}.name", f"{server.name} is the name of an earlier server")
+        names.add(server.name)
+        match server.WhichOneof("transport"):
+            case "stdio":
+                _check_stdio(problems, f"{here}.stdio", server.stdio)
+            case "http":
+                if not is_url(server.http.url):
+                    problems.wrong(f"{here}.http.url", "must be an http or https address, without a password")
+            case "configured":
+                problems.required(f"{here}.configured", server.configured)
+            case _:
+                problems.wrong(here, "has no transport that this server knows")
+
+
+def _check_stdio(problems: Problems, path: str, given: agent_pb2.McpStdio) -> None:
+    problems.required(f"{path}.command", given.command)
+    for index, text in enumerate([given.command, *given.args]):
+        if "\0" in text:
+            problems.wrong(f"{path}.args[{index - 1}]" if index else f"{path}.command", "must not hold NUL")
+    check_variables(problems, f"{path}.env", given.env)
 
 
 def _check_compaction(problems: Problems, path: str, policy: agent_pb2.CompactionPolicy) -> None:
@@ -89,8 +121,3 @@ def _check_compaction(problems: Problems, path: str, policy: agent_pb2.Compactio
         problems.wrong(f"{path}.threshold", "must be above 0 and below 1, or 0 for the default")
     if policy.window_tokens:
         problems.between(f"{path}.window_tokens", policy.window_tokens, _WINDOW_LEAST, _WINDOW_MOST)
-
-
-def _check_unbuilt(problems: Problems, path: str, definition: agent_pb2.AgentDefinition) -> None:
-    if definition.mcp_servers:
-        problems.unbuilt(f"{path}.mcp_servers")

@@ -1,6 +1,7 @@
 """What a session's environment may be."""
 
 import re
+from collections.abc import Mapping
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -18,15 +19,7 @@ def check_environment(
     problems: Problems, path: str, environment: session_pb2.EnvironmentConfig, limits: Limits
 ) -> None:
     """Bounds above those of the server are refused, naming the limit."""
-    if len(environment.env) > _VARIABLES:
-        problems.wrong(f"{path}.env", f"must have at most {_VARIABLES} entries")
-    elif sum(len(name) + len(value.encode()) for name, value in environment.env.items()) > _ENV_BYTES:
-        problems.wrong(f"{path}.env", f"must have at most {_ENV_BYTES} bytes")
-    for name, value in sorted(environment.env.items()):
-        if not _NAME.fullmatch(name):
-            problems.wrong(f"{path}.env[{name}]", "must be a name of letters, digits and _, that begins with no digit")
-        elif "\0" in value:
-            problems.wrong(f"{path}.env[{name}]", "must not hold NUL")
+    check_variables(problems, f"{path}.env", environment.env)
     _check_working_dir(problems, f"{path}.working_dir", environment.working_dir)
     asked = environment.limits
     _time(problems, f"{path}.limits.wall_time", asked.wall_time, "tool_wall_time", limits.tool_wall_time)
@@ -35,6 +28,18 @@ def check_environment(
     _count(problems, f"{path}.limits.processes", asked.processes, "tool_processes", limits.tool_processes)
     _count(problems, f"{path}.limits.file_bytes", asked.file_bytes, "tool_file_bytes", limits.tool_file_bytes)
     _count(problems, f"{path}.limits.disk_bytes", asked.disk_bytes, "workspace_bytes", limits.workspace_bytes)
+
+
+def check_variables(problems: Problems, path: str, variables: Mapping[str, str]) -> None:
+    if len(variables) > _VARIABLES:
+        problems.wrong(path, f"must have at most {_VARIABLES} entries")
+    elif sum(len(name) + len(value.encode()) for name, value in variables.items()) > _ENV_BYTES:
+        problems.wrong(path, f"must have at most {_ENV_BYTES} bytes")
+    for name, value in sorted(variables.items()):
+        if not _NAME.fullmatch(name):
+            problems.wrong(f"{path}[{name}]", "must be a name of letters, digits and _, that begins with no digit")
+        elif "\0" in value:
+            problems.wrong(f"{path}[{name}]", "must not hold NUL")
 
 
 def _check_working_dir(problems: Problems, path: str, folder: str) -> None:

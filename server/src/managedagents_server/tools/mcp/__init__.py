@@ -9,9 +9,9 @@ from managedagents_server.tools.mcp.connection import McpConnection, OnProgress
 from managedagents_server.tools.mcp.connections import McpConnections, McpKey
 from managedagents_server.tools.mcp.failure import McpFailure
 from managedagents_server.tools.mcp.media import IMAGES
-from managedagents_server.tools.mcp.naming import McpTool
 from managedagents_server.tools.mcp.schema import normalised
 from managedagents_server.tools.mcp.spec import Command, Http, Launcher, McpServerSpec, Stdio
+from managedagents_server.tools.mcp.tool import McpTool
 
 __all__ = [
     "IMAGES",

@@ -18,6 +18,8 @@ class McpBounds:
     """Silence after which a connection is tried before it is used."""
     ping: float = 5.0
     """For the answer to that."""
+    call: float = 3600.0
+    """One call that goes on telling of its progress."""
     listing: float = 30.0
     """For all pages of the list of tools."""
     listing_kept: float = 600.0

@@ -12,8 +12,8 @@ from managedagents_server.tools.mcp.backoff import Backoff
 from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.tools.mcp.failure import McpFailure
 from managedagents_server.tools.mcp.media import IMAGES
-from managedagents_server.tools.mcp.naming import McpTool
 from managedagents_server.tools.mcp.spec import McpServerSpec
+from managedagents_server.tools.mcp.tool import McpTool
 from managedagents_server.words.clock import Clock
 
 if TYPE_CHECKING:
@@ -71,19 +71,29 @@ class McpConnection:
         on_progress: OnProgress = _unheard,
         takes: Collection[str] = IMAGES,
     ) -> Outcome:
-        """`tool`: as the server calls it. `within`: seconds from when the connection stands. `takes`: media types that
-        the model can be shown. Cancelling it tells the server, and leaves the connection as it is."""
+        """`tool`: as the server calls it. `within`: seconds from when the connection stands, and anew from each word of
+        progress, up to a bound. `takes`: media types that the model can be shown. Cancelling it tells the server, and
+        leaves the connection as it is."""
         try:
             live = await self._usable()
         except McpFailure as fault:
             return failed(str(fault))
         try:
-            async with asyncio.timeout(within):
-                return await live.call(tool, arguments, on_progress, takes)
+            async with asyncio.timeout(within) as limit:
+                loop = asyncio.get_running_loop()
+                last = loop.time() + max(within, self._bounds.call)
+
+                def heard(progress: float, total: float | None, message: str | None) -> None:
+                    if not limit.expired():
+                        limit.reschedule(min(loop.time() + within, last))
+                    on_progress(progress, total, message)
+
+                return await live.call(tool, arguments, heard, takes)
         except TimeoutError:
             live.suspect = True
             words = (
-                f"The MCP server {self.spec.name} did not answer the call within {within:g} s, and was told to stop."
+                f"The MCP server {self.spec.name} did not answer the call within {within:g} s, nor tell how far it "
+                "is, and was told to stop."
             )
             return Outcome([text(words)], is_error=True, timed_out=True)
 

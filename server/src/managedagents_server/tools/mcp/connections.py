@@ -27,6 +27,8 @@ class McpConnections:
         self._clock = clock or SystemClock()
         self._tasks = asyncio.TaskGroup()
         self._kept: dict[McpKey, McpConnection] = {}
+        self._closing: dict[asyncio.Task[None], str] = {}
+        """With their sessions."""
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -46,23 +48,28 @@ class McpConnections:
         if kept is not None and kept.spec == spec:
             return kept
         if kept is not None:
-            self._tasks.create_task(kept.close())
+            self._let_go(key)
         made = self._kept[key] = McpConnection(spec, self._tasks, self._bounds, self._clock)
         return made
 
-    async def close(self, key: McpKey) -> None:
-        """Returns when nothing of it runs any more. The next need opens another one."""
-        if (kept := self._kept.pop(key, None)) is not None:
-            await kept.close()
+    def rest(self, session: str) -> None:
+        """Closes all that the session has, in time."""
+        for key in [key for key in self._kept if key.session == session]:
+            self._let_go(key)
 
-    async def rest(self, session: str) -> None:
-        """Closes all that the session has."""
-        await self._close([key for key in self._kept if key.session == session])
+    async def closed(self, session: str) -> None:
+        """Returns when nothing runs any more of what the session had and was to be closed."""
+        closing = [task for task, whose in self._closing.items() if whose == session]
+        if closing:
+            await asyncio.wait(closing)
 
     async def aclose(self) -> None:
-        await self._close(list(self._kept))
+        for key in list(self._kept):
+            self._let_go(key)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
-    async def _close(self, keys: list[McpKey]) -> None:
-        async with asyncio.TaskGroup() as closing:
-            for key in keys:
-                closing.create_task(self.close(key))
+    def _let_go(self, key: McpKey) -> None:
+        task = self._tasks.create_task(self._kept.pop(key).close())
+        self._closing[task] = key.session
+        task.add_done_callback(self._closing.pop)

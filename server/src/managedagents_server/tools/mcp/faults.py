@@ -10,6 +10,7 @@ from mcp_types import CONNECTION_CLOSED
 from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.tools.mcp.http import TooLong
 from managedagents_server.tools.mcp.stdio import NoMessage
+from managedagents_server.tools.sandbox import SandboxError
 from managedagents_server.words.addresses import AddressNotAllowed
 
 ANSWERED: tuple[type[Exception], ...] = (MCPError, pydantic.ValidationError)
@@ -45,6 +46,8 @@ def _words(error: BaseException, bounds: McpBounds) -> str:
     match error:
         case AddressNotAllowed() | NoMessage() | TooLong():
             return str(error)
+        case SandboxError():
+            return f"it cannot be started: {error}"
         case MCPError():
             return f"it says: {error.message[:LONGEST]}"
         case pydantic.ValidationError():

@@ -1,13 +1,18 @@
 """MCP over HTTP, bounded where the library is not. Imports the library, and httpx2."""
 
+import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
 
 import httpx2
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
+from managedagents_server.network.connector import Network
+from managedagents_server.network.transport import Transport
 from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.tools.mcp.heard import Streams
 from managedagents_server.tools.mcp.spec import Http
@@ -17,6 +22,8 @@ _SHORT = 10.0
 """Seconds for the answer to what is answered at once: notices, and the end of a session."""
 _LONG = 3600.0
 """Seconds of silence after a request: the time of a call is bounded by its caller, who is gone then."""
+_KEPT = 60.0
+"""Seconds that an idle connection is kept."""
 _NOTICE = 64 * 1024
 """Bytes. What is longer is no notice."""
 _SESSION = "mcp-session-id"
@@ -109,23 +116,50 @@ class _Bounded(httpx2.AsyncByteStream):
 
 @asynccontextmanager
 async def http(server: Http, bounds: McpBounds, refusals: Refusals) -> AsyncIterator[Streams]:
-    inner = server.transport() if server.transport is not None else httpx2.AsyncHTTPTransport(trust_env=False)
-    client = httpx2.AsyncClient(
-        transport=_Watched(inner, server, bounds, refusals), headers=dict(server.headers), trust_env=False
-    )
-    if server.sse:
-
-        def made(
-            headers: dict[str, str] | None = None,  # noqa: ARG001 - the client has them
-            timeout: httpx2.Timeout | None = None,  # noqa: ARG001 - the transport sets it
-            auth: httpx2.Auth | None = None,  # noqa: ARG001 - there is none
-        ) -> httpx2.AsyncClient:
-            return client
-
-        # It opens and closes the client itself.
-        async with sse_client(server.url, httpx_client_factory=made) as streams:
+    async with _transport(server) as inner:
+        client = httpx2.AsyncClient(
+            transport=_Watched(inner, server, bounds, refusals), headers=dict(server.headers), trust_env=False
+        )
+        async with _sse(server, client) if server.sse else _streamable(server, client, bounds) as streams:
             yield streams
-        return
+
+
+@asynccontextmanager
+async def _transport(server: Http) -> AsyncIterator[Transport]:
+    network = Network(server.addresses, await asyncio.to_thread(_tls))
+    transport = Transport(
+        lambda: network.connector(_KEPT),
+        shared=True,
+        bounding=lambda _, body: body,
+        silence=lambda request: request.extensions["timeout"]["read"],
+    )
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+        await network.aclose()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Takes some hundredths of a second."""
+    return httpx2.create_ssl_context(trust_env=False)
+
+
+def _sse(server: Http, client: httpx2.AsyncClient) -> AbstractAsyncContextManager[Streams]:
+    def made(
+        headers: dict[str, str] | None = None,  # noqa: ARG001 - the client has them
+        timeout: httpx2.Timeout | None = None,  # noqa: ARG001 - the transport sets it
+        auth: httpx2.Auth | None = None,  # noqa: ARG001 - there is none
+    ) -> httpx2.AsyncClient:
+        return client
+
+    # It opens and closes the client itself.
+    return sse_client(server.url, httpx_client_factory=made)
+
+
+@asynccontextmanager
+async def _streamable(server: Http, client: httpx2.AsyncClient, bounds: McpBounds) -> AsyncIterator[Streams]:
     async with (
         client,
         streamable_http_client(server.url, http_client=client, max_sse_event_size=bounds.message_bytes) as streams,

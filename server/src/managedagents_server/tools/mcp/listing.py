@@ -14,8 +14,9 @@ from jsonschema.validators import validator_for
 from managedagents_server.tools.base import Declaration
 from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.tools.mcp.live import Live
-from managedagents_server.tools.mcp.naming import McpTool, shown_name
 from managedagents_server.tools.mcp.schema import normalised, resolved
+from managedagents_server.tools.mcp.tool import McpTool
+from managedagents_server.words.mcp_names import shown_name
 
 logger = logging.getLogger(__name__)
 

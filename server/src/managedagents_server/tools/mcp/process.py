@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from managedagents_server.tools.mcp.spec import Command
+from managedagents_server.tools.mcp.spec import Command, Running
 
 _TERMINATED = 1.0
 """Seconds between asking the process to end and ending it."""
@@ -32,18 +32,21 @@ class _Pipes(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class _Started:
     process: Process
+    stdin: asyncio.StreamWriter
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
     exited: asyncio.Event
-    """It has, whoever still holds its pipes."""
+    stopped: str = ""
 
     def end_rest(self) -> None:
-        """What it left behind when it exited, where that did not leave its group."""
+        """What did not leave its group."""
         _signal(self.process, signal.SIGKILL)
 
 
 @asynccontextmanager
-async def started(command: Command, *, line_bytes: int, ends_within: float) -> AsyncIterator[Started]:
+async def started(command: Command, *, line_bytes: int, ends_within: float) -> AsyncIterator[Running]:
     """Raises OSError and ValueError where it cannot be started. At the end its stdin is closed, and when it has not
     ended within some seconds it is terminated, then killed, with all of its process group. A second cancellation while
     that goes on kills it at once."""
@@ -59,8 +62,11 @@ async def started(command: Command, *, line_bytes: int, ends_within: float) -> A
         start_new_session=True,
     )
     process = Process(transport, pipes, loop)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        yield Started(process, pipes.exited)
+        yield _Started(process, process.stdin, process.stdout, process.stderr, pipes.exited)
     finally:
         try:
             await _asked(process, pipes.exited, ends_within)

@@ -1,11 +1,12 @@
 """How an MCP server is named, reached and started. Says nothing of the protocol and imports none of it."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    import httpx2
+from managedagents_server.words.addresses import Addresses
 
 _SECRET = 8
 """Characters. What is shorter is a flag or a number, and hiding it would only garble words."""
@@ -21,8 +22,38 @@ class Command:
     """None: where this server runs."""
 
 
-Launcher = Callable[[Command], Command]
-"""Turns what a server's owner wants to run into what is run, say in a sandbox."""
+class Running(Protocol):
+    """A process that is spoken to."""
+
+    @property
+    def stdin(self) -> asyncio.StreamWriter: ...
+    @property
+    def stdout(self) -> asyncio.StreamReader: ...
+    @property
+    def stderr(self) -> asyncio.StreamReader: ...
+    @property
+    def exited(self) -> asyncio.Event:
+        """It has, whoever still holds its pipes."""
+        ...
+
+    @property
+    def stopped(self) -> str:
+        """Why it was ended, where it was, in words."""
+        ...
+
+    def end_rest(self) -> None:
+        """What it left behind when it exited."""
+        ...
+
+
+class Launcher(Protocol):
+    def __call__(
+        self, command: Command, *, line_bytes: int, ends_within: float
+    ) -> AbstractAsyncContextManager[Running]:
+        """Starts it, and ends it at the end: first its stdin is closed, and after `ends_within` seconds it is gone.
+        `line_bytes`: the longest line that can be read of it. Raises OSError, ValueError and SandboxError
+        where it cannot be started."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +78,8 @@ class Http:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     sse: bool = False
     """The transport of 2024-11-05, which streamable HTTP replaced."""
-    transport: "Callable[[], httpx2.AsyncBaseTransport] | None" = field(default=None, compare=False)
-    """Makes the way to the network, where not every address is allowed. Closed with the connection."""
+    addresses: Addresses | None = field(default=None, compare=False)
+    """Those that may be connected to. None: all, which is for what the operator named himself."""
 
 
 @dataclass(frozen=True, slots=True)

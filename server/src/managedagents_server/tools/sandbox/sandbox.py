@@ -3,8 +3,8 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,7 @@ from managedagents_server.tools.sandbox.child import Child, Launch
 from managedagents_server.tools.sandbox.descriptors import Descriptors
 from managedagents_server.tools.sandbox.errors import SandboxError
 from managedagents_server.tools.sandbox.guardian import guarded
+from managedagents_server.tools.sandbox.opened import Opened, Pipes, opened
 from managedagents_server.tools.sandbox.output import Cut, Sink
 from managedagents_server.tools.sandbox.owner import LAST, reachable, uid_of
 from managedagents_server.tools.sandbox.pump import Pump
@@ -103,12 +104,16 @@ class Sandbox:
     ) -> Ended:
         """Runs a command in the workspace, at most as long as the bounds say; when this returns, or is cancelled,
         nothing of it runs any more. Raises SandboxError when it cannot be started."""
-        # Nothing is started where this server stands.
-        skills = {name: path.absolute() for name, path in place.skills.items()}
-        place = replace(place, workspace=place.workspace.absolute(), skills=skills)
-        uid = uid_of(place.owner)
-        workspace.make(place.workspace, place.working_dir, uid)
-        child, output = self._started(place, uid, argv, stdin)
+        place, uid = _made(place)
+        with Descriptors() as descriptors, ExitStack() as ours:
+            try:
+                output, theirs = descriptors.pipe(uid)
+                ours.callback(os.close, output)
+                child = self._started(place, uid, argv, (descriptors.content(stdin), theirs, theirs), descriptors)
+            except OSError as error:
+                raise _unready(error) from error
+            # From here on it is closed below.
+            ours.pop_all()
         attending = Attending()
         watch = Watch(place.workspace, place.bounds, attending.stop)
         most = place.bounds.wall_time if wall_time is None else min(wall_time, place.bounds.wall_time)
@@ -123,6 +128,31 @@ class Sandbox:
             return replace(ended, too_full=str(error))
         return replace(ended, too_full=full(place.bounds) if is_full else "")
 
+    @asynccontextmanager
+    async def opened(
+        self, place: Place, argv: Sequence[str], *, line_bytes: int, ends_within: float
+    ) -> AsyncIterator[Opened]:
+        """Runs a command in the workspace that is spoken to, as long as it likes; the other bounds hold for all of it.
+        At the end its stdin is closed, and when it has not ended within `ends_within` seconds it is ended; then nothing
+        of it runs any more. `line_bytes`: the longest line that its streams can be read by. Raises SandboxError when
+        it cannot be started."""
+        place, uid = _made(place)
+        with Descriptors() as descriptors, ExitStack() as ours:
+            try:
+                stdin, in_ = descriptors.pipe_to(uid)
+                ours.callback(os.close, stdin)
+                stdout, out = descriptors.pipe(uid)
+                ours.callback(os.close, stdout)
+                stderr, errors = descriptors.pipe(uid)
+                ours.callback(os.close, stderr)
+                child = self._started(place, uid, argv, (in_, out, errors), descriptors)
+            except OSError as error:
+                raise _unready(error) from error
+            ours.pop_all()
+        pipes = Pipes(stdin, stdout, stderr)
+        async with opened(child, pipes, place, line_bytes=line_bytes, ends_within=ends_within) as running:
+            yield running
+
     async def measure(self, place: Place) -> int:
         """Bytes that are on the disk in the workspace."""
         return await asyncio.to_thread(workspace.measure, place.workspace)
@@ -131,22 +161,34 @@ class Sandbox:
         """With all that is in it. No call of the session may run any more."""
         await asyncio.to_thread(workspace.remove, place.workspace)
 
-    def _started(self, place: Place, uid: int | None, argv: Sequence[str], stdin: bytes) -> tuple[Child, int]:
+    def _started(
+        self, place: Place, uid: int | None, argv: Sequence[str], theirs: tuple[int, int, int], descriptors: Descriptors
+    ) -> Child:
+        """`theirs`: what it has as stdin, stdout and stderr. Raises SandboxError, and OSError where this server has no
+        room for it."""
         sandboxed = self.mode is Mode.BUBBLEWRAP
         command = launching.in_bubblewrap if sandboxed else launching.in_keeper
-        with Descriptors() as descriptors, ExitStack() as ours:
-            try:
-                output, theirs = descriptors.pipe(uid)
-                ours.callback(os.close, output)
-                status, said = descriptors.pipe(None)
-                ours.callback(os.close, status)
-                asked = launching.Asked(place, argv, uid, descriptors.content(stdin), theirs, said)
-                # The keeper looks after itself.
-                env = guarded() if sandboxed else {}
-                built = command(asked, self._python, descriptors)
-            except OSError as error:
-                raise SandboxError(f"the server cannot make ready for it: {error.strerror}") from error
-            child = Child(Launch(built, asked.stdin, theirs, status, env, sandboxed), descriptors)
-            # From here on they are closed by who reads them.
+        with ExitStack() as ours:
+            status, said = descriptors.pipe(None)
+            ours.callback(os.close, status)
+            built = command(launching.Asked(place, argv, uid, said), self._python, descriptors)
+            # The keeper looks after itself.
+            env = guarded() if sandboxed else {}
+            child = Child(Launch(built, *theirs, status, env, sandboxed), descriptors)
+            # From here on the child closes it.
             ours.pop_all()
-            return child, output
+            return child
+
+
+def _made(place: Place) -> tuple[Place, int | None]:
+    """With its workspace, and the user that commands run as there."""
+    # Nothing is started where this server stands.
+    skills = {name: path.absolute() for name, path in place.skills.items()}
+    place = replace(place, workspace=place.workspace.absolute(), skills=skills)
+    uid = uid_of(place.owner)
+    workspace.make(place.workspace, place.working_dir, uid)
+    return place, uid
+
+
+def _unready(error: OSError) -> SandboxError:
+    return SandboxError(f"the server cannot make ready for it: {error.strerror}")

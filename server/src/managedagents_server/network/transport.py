@@ -1,6 +1,6 @@
-"""How httpx2, which all the vendors' libraries speak, gets to the network: by aiohttp. It reads what came in one go, in
-C, where httpx2's own transport takes a tenth of a millisecond of the event loop for each piece of a stream. Imports
-both: only with the first request."""
+"""How httpx2, which the libraries of vendors and of MCP speak, gets to the network: by aiohttp. It reads what came in
+one go, in C, where httpx2's own transport takes a tenth of a millisecond of the event loop for each piece of a stream.
+Imports both: only with the first request."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,22 +10,19 @@ import aiohttp
 import httpx2
 import yarl
 
-from managedagents_server.providers.bounded import Beginning, Bounded
-
 _CONNECT = 5.0
 """Seconds until a connection stands."""
 
 _BESIDE = 0.01
 """Seconds."""
 
-_SENT_A_BYTE = 64
-"""Bytes that may be sent for each that is kept of an answer: every few characters come in an event of their own."""
-_SENT_A_BYTE_IN_LINE = 8
-"""The same for one line. The last event of some providers tells the answer once more, and the request."""
+Bounding = Callable[[int, httpx2.AsyncByteStream], httpx2.AsyncByteStream]
+"""What is passed on of the body of an answer with that HTTP status."""
 
 # In this order: the first class that fits decides.
 _RAISED: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
     (aiohttp.ConnectionTimeoutError, httpx2.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx2.ReadTimeout),
     (aiohttp.ClientConnectorError, httpx2.ConnectError),
     (aiohttp.ServerDisconnectedError, httpx2.RemoteProtocolError),
     (aiohttp.ClientPayloadError, httpx2.RemoteProtocolError),
@@ -37,14 +34,22 @@ _RAISED: tuple[tuple[type[Exception], type[httpx2.TransportError]], ...] = (
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """What comes is bounded, by what is kept of it at most."""
+    """Follows no redirects, keeps no cookies, and asks for nothing compressed."""
 
-    def __init__(self, connector: Callable[[], aiohttp.TCPConnector], kept: int, *, shared: bool) -> None:
-        """`connector` is called in the event loop, with a request. `kept`: bytes. `shared`: requests share connections;
-        else each has one of its own."""
+    def __init__(
+        self,
+        connector: Callable[[], aiohttp.TCPConnector],
+        *,
+        shared: bool,
+        bounding: Bounding,
+        silence: Callable[[httpx2.Request], float | None] = lambda _: None,
+    ) -> None:
+        """`connector` is called in the event loop, with a request. `shared`: requests share connections; else each has
+        one of its own. `silence`: for how many seconds nothing need come of an answer; None: for ever."""
         self._connector = connector
-        self._kept = kept
         self._shared = shared
+        self._bounding = bounding
+        self._silence = silence
         self._session: aiohttp.ClientSession | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -58,6 +63,7 @@ class Transport(httpx2.AsyncBaseTransport):
                     headers=[(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw],
                     data=await request.aread(),
                     allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT, sock_read=self._silence(request)),
                 )
         except BaseException:
             self._done_with(session)
@@ -65,20 +71,13 @@ class Transport(httpx2.AsyncBaseTransport):
         # Nothing compressed was asked for: a little of it may be gigabytes.
         headers = [(name, value) for name, value in response.raw_headers if name.lower() != b"content-encoding"]
         body = _Body(response, lambda: self._done_with(session))
-        bounded: httpx2.AsyncByteStream
-        if 200 <= response.status < 300:
-            bounded = Bounded(body, self._kept * _SENT_A_BYTE, self._kept * _SENT_A_BYTE_IN_LINE)
-        else:
-            bounded = Beginning(body)
-        return httpx2.Response(response.status, headers=headers, stream=bounded)
+        return httpx2.Response(response.status, headers=headers, stream=self._bounding(response.status, body))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is not None:
             return self._session
         session = aiohttp.ClientSession(
             connector=self._connector(),
-            # How long a model may be silent is watched over its tokens, not here.
-            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
