@@ -86,7 +86,7 @@ test-long: .venv/.model grpcurl node ## the tests with a real model, real client
 bench: .venv/.stamp ## measure the service on this machine
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
 
-demo: .venv/.model ## watch a session with a real model, while its server is killed
+demo: .venv/.model node ## watch a session with a real model while its server is killed, and an agent with tools
 	@PYTHONPATH=tests $(PY) -m demo $(ARGS)
 
 serve: .venv/.stamp ## serve on 127.0.0.1:50051 from managedagents.db

@@ -15,7 +15,7 @@ class Screen:
         """The next step of the story, in a line or two."""
         self._step += 1
         self.say()
-        words = textwrap.fill(f"{self._step}. {explanation}", 100, subsequent_indent="   ")
+        words = textwrap.fill(f"{self._step}. {explanation}", 100, subsequent_indent="   ", break_on_hyphens=False)
         self.say(self._bold.format(words))
 
     def say(self, line: str = "") -> None:

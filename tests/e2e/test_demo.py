@@ -11,7 +11,7 @@ import pytest
 pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 TESTS = Path(__file__).parents[1]
-STEPS = 11
+STEPS = 14
 
 
 async def play(folder: Path) -> str:
@@ -42,5 +42,7 @@ async def test_the_demo_tells_its_whole_story_twice_in_a_row_and_leaves_nothing_
         assert re.findall(r"^(\d+)\. ", told, re.MULTILINE) == [str(number) for number in range(1, STEPS + 1)]
         assert "it is thrown away" in told
         assert re.search(r"Three processes, one session: \d+ events, no gap", told)
+        assert 'may it? bash {"command": "wc -l < list.txt"}   we say: yes' in told
+        assert re.search(r"everything/get-sum: .*42", told)
         killed, second, third = re.findall(r"process (\d+) (?:is gone|goes on)", told)
         assert len({killed, second, third}) == 3
