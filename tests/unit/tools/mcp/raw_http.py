@@ -54,6 +54,9 @@ class RawHttp:
         return web.json_response(_result(message, about), headers={"mcp-session-id": session})
 
     async def _called(self, request: web.Request, message: dict[str, Any]) -> web.StreamResponse:
+        if message["method"] == "tools/list":
+            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("any", "break", "hang")]
+            return web.json_response(_result(message, {"tools": tools}))
         match message["params"]["name"] if message["method"] == "tools/call" else "":
             case "hang":
                 await asyncio.sleep(_HELD)
