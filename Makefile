@@ -68,6 +68,10 @@ check: .venv/.stamp ## format, lint, types, protos, layers; writes nothing
 	@$(PY) -m mypy
 	@$(BIN)/buf lint
 	@$(BIN)/buf format --diff --exit-code
+	@# Against the last tag; where there is none yet, against the commit before this one.
+	@base=$$(git describe --tags --abbrev=0 2>/dev/null || git rev-parse --verify --quiet HEAD^) \
+		&& $(BIN)/buf breaking --against ".git#ref=$$base" \
+		|| test -z "$$base"
 	@$(BIN)/lint-imports --no-logo
 
 fix: .venv/.stamp ## write what a tool can mend by itself
