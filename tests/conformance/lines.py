@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import grpc.aio
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
+from managedagents import ManagedAgentsError
 from managedagents.v1 import event_pb2
-from support.calls import kind, refusal
+from support.calls import kind
 
 Json = Any
 
@@ -72,10 +72,10 @@ class Names:
     def payload(self, event: event_pb2.SessionEvent) -> Json:
         return self.message(getattr(event, event.WhichOneof("payload") or ""))
 
-    def refusal(self, error: grpc.aio.AioRpcError) -> str:
-        why = refusal(error)
-        said = {"fields": why.fields, "metadata": why.metadata, "retry": why.retry_after is not None}
-        return f"refused {why.code.name} {why.reason} {dump(self.stable(said))}"
+    def refusal(self, error: ManagedAgentsError) -> str:
+        fields = [violation.field for violation in error.violations]
+        said = {"fields": fields, "metadata": error.metadata, "retry": error.retry_after is not None}
+        return f"refused {error.code.name if error.code else ''} {error.reason} {dump(self.stable(said))}"
 
 
 def has(said: Json, wanted: Json) -> bool:

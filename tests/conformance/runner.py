@@ -17,6 +17,9 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from conformance.lines import Json, Names, dump, has
+from conformance.verbs import called
+from managedagents import Client, ManagedAgentsError
+from managedagents._status import error_of
 from managedagents.v1 import event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import kind
@@ -24,7 +27,7 @@ from support.server import Server, Stub
 
 PATIENCE = 20.0
 
-_CALLS = {
+_METHODS = {
     "create": "Create",
     "start": "StartSession",
     "send": "SendEvent",
@@ -86,11 +89,15 @@ class Runner:
         self._connect()
 
     def _connect(self) -> None:
+        # No retries: a refusal is a line.
+        self._client = Client.connect(self._server.address, patience=0.0)
+        # Its follow hides where one stream ends and the next begins, which is what is looked at here.
         self._channel = self._server.channel()
         self._stub: Stub = Stub(self._channel)
 
     async def close(self) -> None:
         self._hang_up()
+        await self._client.close()
         await self._channel.close()
 
     def _say(self, line: str) -> None:
@@ -149,10 +156,10 @@ class Runner:
         return json_format.ParseDict({**defaults, **given}, request)
 
     async def _call(self, verb: str, given: Json) -> None:
-        method = _CALLS[verb]
+        request = self._message(_METHODS[verb], given)
         try:
-            response = await getattr(self._stub, method)(self._message(method, given))
-        except grpc.aio.AioRpcError as error:
+            response = await called(self._client, request)
+        except ManagedAgentsError as error:
             self._say(f"{verb} {self._names.refusal(error)}")
             return
         if isinstance(response, pb.ListEventsResponse):
@@ -167,6 +174,9 @@ class Runner:
             self._hang_up()
             self._last_seq = 0
 
+    def _refusal(self, error: grpc.aio.AioRpcError) -> str:
+        return self._names.refusal(error_of(error, self._server.address, answered=True))
+
     # Following.
 
     async def _follow(self, given: Json) -> None:
@@ -175,7 +185,7 @@ class Runner:
         try:
             first = await self._stream.read()
         except grpc.aio.AioRpcError as error:
-            self._say(f"follow {self._names.refusal(error)}")
+            self._say(f"follow {self._refusal(error)}")
         else:
             self._say(f"follow {self._names.stable(first.opened.log_id, 'logId')}")
 
@@ -255,7 +265,7 @@ class Runner:
             try:
                 log = await self._log(session_id)
             except grpc.aio.AioRpcError as error:
-                self._say(f"log {name} {self._names.refusal(error)}")
+                self._say(f"log {name} {self._refusal(error)}")
                 continue
             told = set(self.lines)
             self._say(f"log {name} {len(log)} events")
@@ -272,7 +282,7 @@ class Runner:
         await self._start_again()
 
     async def _start_again(self) -> None:
-        await self._channel.close()
+        await self.close()
         await self._server.start()
         self._connect()
 

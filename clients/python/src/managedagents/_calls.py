@@ -30,7 +30,7 @@ class Calls:
     @property
     def patience(self) -> float:
         """Seconds that a server may be away: few until it has answered once, so that a wrong address is told soon."""
-        return self._patience if self._answered else self._connect_timeout
+        return self._patience if self._answered or not self._patience else self._connect_timeout
 
     def heard(self) -> None:
         """The server answered."""
@@ -52,7 +52,7 @@ class Calls:
             try:
                 # Only the answer itself is waited for longer than a connection: the timeout of an attempt is not the
                 # time that a server may be away.
-                response = await method(request, timeout=self._patience, metadata=self.metadata)
+                response = await method(request, timeout=self._patience or None, metadata=self.metadata)
             except grpc.aio.AioRpcError as failure:
                 error = self.error(failure)
                 delay = backoff.next(error.retry_after)

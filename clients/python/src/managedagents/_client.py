@@ -61,8 +61,9 @@ class Client:
 
         The connection is made by the first call. `token`: sent as a bearer token. `tls`: True, or a TLS; None is plain
         text. Times are in seconds. `connect_timeout`: how long to try a server that has never answered. `patience`:
-        how long to go on with one that has, and how long one call may take. `heartbeat_timeout`: how long a followed
-        session may be silent before its stream counts as cut (the server gives a sign of life every 10).
+        how long to go on with one that has, and how long one call may take; 0: each call is made once, and takes what
+        it takes. `heartbeat_timeout`: how long a followed session may be silent before its stream counts as cut (the
+        server gives a sign of life every 10).
         """
         calls = Calls(address, token=token, connect_timeout=connect_timeout, patience=patience)
         return cls(calls, open_channel(address, tls), heartbeat_timeout=heartbeat_timeout)
