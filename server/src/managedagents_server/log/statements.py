@@ -36,21 +36,10 @@ HAS_METADATA = (
 
 
 def append(db: Db, append: Append) -> None:
-    fields = append.fields
     moved = db.execute(
         "UPDATE sessions SET head_seq = ?, log_bytes = ?, status = ?, wake_time = ?, checkpoint = ?, open_turn = ?,"
         " update_time = ? WHERE session = ? AND head_seq = ? AND deleted = 0",
-        (
-            fields.head_seq,
-            fields.log_bytes,
-            fields.status,
-            fields.wake_time,
-            fields.checkpoint,
-            fields.open_turn,
-            append.update_time,
-            append.session,
-            append.expected_head,
-        ),
+        (*append.fields, append.update_time, append.session, append.expected_head),
     )
     if moved.rowcount != 1:
         raise LogConflict(f"the log is not at {append.expected_head}")
@@ -69,7 +58,7 @@ def append(db: Db, append: Append) -> None:
 
 def _insert_events(db: Db, session: int, events: Iterable[EventRow]) -> None:
     for row in events:
-        db.execute(_INSERT_EVENT, (session, row.seq, row.kind, row.create_time, row.turn, row.group, row.frame))
+        db.execute(_INSERT_EVENT, (session, *row))
 
 
 def start_session(db: Db, new: NewSession) -> int:
