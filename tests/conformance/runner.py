@@ -17,10 +17,10 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from conformance.lines import Json, Names, dump, has
-from conformance.verbs import called
+from conformance.verbs import called, run_of
 from managedagents import Client, ManagedAgentsError
 from managedagents._status import error_of
-from managedagents.v1 import event_pb2
+from managedagents.v1 import event_pb2, status_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import kind
 from support.server import Server, Stub
@@ -121,6 +121,8 @@ class Runner:
                 await self._start_again()
             case "terminate":
                 await self._terminate()
+            case "run":
+                await self._run({"session_id": self._current["session_id"], **given})
             case _:
                 await self._call(verb, self._spelt_out(verb, given))
 
@@ -270,6 +272,26 @@ class Runner:
             told = set(self.lines)
             self._say(f"log {name} {len(log)} events")
             self.lines.extend(line for line in log if line not in told)
+
+    # Running.
+
+    async def _run(self, given: Json) -> None:
+        try:
+            async with asyncio.timeout(given.get("within")):
+                result = await run_of(self._client, given)
+        except TimeoutError:
+            self._say("run gave up")
+            return
+        except ManagedAgentsError as error:
+            self._say(f"run {self._names.refusal(error)}")
+            return
+        self.lines.extend(map(self._names.event, result.events))
+        said: Json = {"stopReason": result.stop_reason, "text": result.text}
+        if result.waits_for:
+            said["waitsFor"] = list(result.waits_for)
+        if result.error is not None:
+            said["error"] = status_event_pb2.ErrorCode.Name(result.error.code)
+        self._say(f"run {dump(self._names.stable(said))}")
 
     # The server.
 

@@ -67,7 +67,7 @@ async def test_a_run_answers_tools_at_once_and_gives_the_last_words(tmp_path: Pa
     assert (result.stop_reason, result.text) == ("end_turn", "done")
     assert seen == [event.seq for event in result.events] == list(range(1, len(seen) + 1))
     told = {text_of(e.user_custom_tool_result.content) for e in result.events if kind_of(e).startswith("user.custom")}
-    assert told >= {'{"of": "a"}', '{"of": "b"}'}
+    assert told >= {'{"of":"a"}', '{"of":"b"}'}
 
 
 async def test_a_run_and_a_follow_go_on_over_a_killed_server(tmp_path: Path) -> None:

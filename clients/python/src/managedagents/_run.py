@@ -107,7 +107,7 @@ class Run:
             use = use_that_waits(action)
             if action.seq < self._result.seq and use.id not in self._to_confirm:
                 self._earlier.add(use.id)
-                self._look(use, group, ours=False)
+                self._look(use, group)
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         async with self._client.follow(self._session_id, self._result.seq - 1) as events:
@@ -116,7 +116,7 @@ class Run:
                 self._settle(event, group)
                 use = use_of(event)
                 if use is not None:
-                    self._look(use, group, ours=ours)
+                    self._look(use, group)
                 if ours:
                     await self._keep(event)
                 if self._is_over(event, ours=ours):
@@ -134,17 +134,17 @@ class Run:
             self._result.stop_reason = "deleted"
             return None
 
-    def _look(self, use: ToolUse, group: asyncio.TaskGroup, *, ours: bool) -> None:
-        """Begin to answer a use, if it is ours to answer: another turn's only where there is a handler for it."""
+    def _look(self, use: ToolUse, group: asyncio.TaskGroup) -> None:
+        """Begin to answer a use, if there is something to answer it with: else it is left to others."""
         if use.needs_confirmation:
             self._to_confirm[use.id] = use
             if self._confirm is not None:
                 self._at_work[use.id] = group.create_task(self._decide(use, self._confirm))
-        elif use.at_client and (ours or use.name in self._tools):
+        elif use.at_client:
             self._begin(use, group)
 
     def _begin(self, use: ToolUse, group: asyncio.TaskGroup) -> None:
-        if not self._answers.in_hand(self._session_id, use.id):
+        if use.name in self._tools and not self._answers.in_hand(self._session_id, use.id):
             self._at_work[use.id] = group.create_task(self._answer(use))
 
     def _settle(self, event: event_pb2.SessionEvent, group: asyncio.TaskGroup) -> None:
@@ -220,9 +220,7 @@ class Run:
         await self._send(event)
 
     async def _answer(self, use: ToolUse) -> None:
-        answer = await self._answers.answer(
-            self._session_id, use.id, self._tools.get(use.name), use.name, use.input_json
-        )
+        answer = await self._answers.answer(self._session_id, use.id, self._tools[use.name], use.name, use.input_json)
         try:
             await self._send(result_event(use, answer.content, answer.is_error))
         except ManagedAgentsError as error:

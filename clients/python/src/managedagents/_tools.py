@@ -48,7 +48,7 @@ class Answers:
         # None: at work, or sent.
         self._known: OrderedDict[tuple[str, str], Answer | None] = OrderedDict()
 
-    async def answer(self, session_id: str, use_id: str, handler: Handler | None, name: str, input_json: str) -> Answer:
+    async def answer(self, session_id: str, use_id: str, handler: Handler, name: str, input_json: str) -> Answer:
         """The answer to a use that is not yet in hand (`in_hand`). It is kept until `sent`, in case sending fails."""
         key = (session_id, use_id)
         known = self._known.get(key)
@@ -73,19 +73,20 @@ class Answers:
         self._known[session_id, use_id] = None
 
 
-async def _ask(use_id: str, handler: Handler | None, name: str, input_json: str) -> Answer:
-    if handler is None:
-        return _failed(f"This client has no tool {name}.")
+async def _ask(use_id: str, handler: Handler, name: str, input_json: str) -> Answer:
     try:
         given = json.loads(input_json) if input_json else {}
-    except ValueError as error:
-        return _failed(f"The input is no JSON: {error}")
-    token = _current.set(use_id)
+    except ValueError:
+        return _failed("The input is no JSON.")
+    # The same words in every language: they are what the model reads, and what the log keeps.
+    words, token = "The tool failed: {}", _current.set(use_id)
     try:
-        return Answer(_content(await call(handler, given)))
+        result = await call(handler, given)
+        words = "The tool's answer is no JSON."
+        return Answer(_content(result))
     except Exception as error:
         logger.warning("the handler of %s failed on %s", name, use_id, exc_info=True)
-        return _failed(f"{type(error).__name__}: {error}")
+        return _failed(words.format(error))
     finally:
         _current.reset(token)
 
@@ -111,7 +112,7 @@ def _content(result: Any) -> tuple[content_pb2.Content, ...]:
         return (text(result),)
     if isinstance(result, Sequence) and result and all(isinstance(item, content_pb2.Content) for item in result):
         return tuple(result)
-    return (text(json.dumps(result, ensure_ascii=False)),)
+    return (text(json.dumps(result, ensure_ascii=False, separators=(",", ":"))),)
 
 
 def _failed(words: str) -> Answer:
