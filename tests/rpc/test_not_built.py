@@ -6,20 +6,15 @@ import grpc
 import pytest
 
 from managedagents.v1 import service_pb2 as pb
-from support.calls import log, refused, scripted
+from support.calls import refused, scripted
 from support.requests import call
 from support.server import Stub
 
 MODEL = {"scripted": {"responses": [{"text": "ok"}]}}
 
 PARTS: list[tuple[dict[str, Any], str]] = [
-    ({"model": {"scripted": {**MODEL["scripted"], "grader": [{"met": True}]}}}, "model.scripted.grader"),
     ({"mcp_servers": [{"name": "m", "configured": "m"}]}, "mcp_servers"),
 ]
-
-EVENTS = {
-    "user_define_outcome": {"criteria": "done"},
-}
 
 
 @pytest.mark.parametrize(("part", "field"), PARTS, ids=lambda value: value if isinstance(value, str) else "")
@@ -38,30 +33,3 @@ async def test_a_part_of_a_new_version(stub: Stub) -> None:
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
     assert refusal.metadata == {"field": "definition.mcp_servers"}
     assert (await stub.GetAgent(pb.GetAgentRequest(agent_id=agent.agent_id))).agent.version == 1
-
-
-@pytest.mark.parametrize("kind", EVENTS)
-async def test_a_user_event(stub: Stub, session_id: str, kind: str) -> None:
-    refusal = await refused(call(stub, "SendEvent", {"session_id": session_id, "event": {kind: EVENTS[kind]}}))
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    assert refusal.metadata == {"field": f"event.{kind}"}
-    assert len(await log(stub, session_id)) == 4
-
-
-@pytest.mark.parametrize(
-    ("part", "field"),
-    [
-        (
-            {"overrides": {"model": {"scripted": {**MODEL["scripted"], "grader": [{"met": True}]}}}},
-            "overrides.model.scripted.grader",
-        ),
-        *(({"initial_events": [{kind: body}]}, f"initial_events[0].{kind}") for kind, body in EVENTS.items()),
-    ],
-)
-async def test_a_part_of_a_new_session(stub: Stub, part: dict[str, Any], field: str) -> None:
-    agent = await stub.Create(pb.CreateRequest(definition=scripted({"text": "ok"})))
-    refusal = await refused(call(stub, "StartSession", {"agent_id": agent.agent_id, **part}))
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
-    assert refusal.metadata == {"field": field}
-    left = await stub.ListSessions(pb.ListSessionsRequest(agent_id=agent.agent_id))
-    assert not left.sessions

@@ -135,6 +135,10 @@ class ToolUnusable(RuntimeFault):
     reason = error_pb2.ERROR_REASON_TOOL_UNUSABLE
 
 
+class OutcomeActive(RuntimeFault):
+    reason = error_pb2.ERROR_REASON_OUTCOME_ACTIVE
+
+
 class InvalidPageToken(RuntimeFault):
     reason = error_pb2.ERROR_REASON_INVALID_PAGE_TOKEN
 
