@@ -72,6 +72,10 @@ class Judge:
     failures: int = 0
     outcome: int = 0
     """The seq of the one that is queued or worked towards; 0: none is."""
+    iterations: int = 0
+    """That it may have."""
+    judged: int = 0
+    """Iterations of it that were."""
     further: int = 0
     """The verdict whose turn is still to begin; 0: none is."""
     done: bool = False
@@ -81,9 +85,6 @@ class Judge:
     spent: Counter[str] = field(default_factory=Counter)
     """What all responses cost, summaries included."""
     turn_spent: Counter[str] = field(default_factory=Counter)
-    _iterations: int = 0
-    """That the outcome may have."""
-    _judged: int = 0
     _begun: list[int] = field(default_factory=list)
     """Turns in the order in which they began."""
     _excluded: set[int] = field(default_factory=set)
@@ -275,16 +276,16 @@ class Judge:
         assert event.turn == event.seq, "is not its own turn"
         assert not self.outcome, "there is one already"
         self.queue.append(event.seq)
-        self.outcome, self._judged = event.seq, 0
+        self.outcome, self.judged = event.seq, 0
         defined = event.user_define_outcome
-        self._iterations = defined.max_iterations if defined.HasField("max_iterations") else 3
+        self.iterations = defined.max_iterations if defined.HasField("max_iterations") else 3
 
     def _outcome_evaluated(self, event: Event) -> None:
         evaluated = event.outcome_evaluated
         assert event.HasField("response"), "does not say whose response it is"
-        assert evaluated.iteration == self._judged + 1, f"comes after {self._judged} iterations"
-        self._judged += 1
-        if not evaluated.met and self._judged < self._iterations:
+        assert evaluated.iteration == self.judged + 1, f"comes after {self.judged} iterations"
+        self.judged += 1
+        if not evaluated.met and self.judged < self.iterations:
             self.further = event.seq
         self.ended.append(event.turn)
         self.turn = self.failures = 0
@@ -374,7 +375,7 @@ class Judge:
                 "is of another turn than the open one"
             )
             assert not of_judged or not self._last.outcome_evaluated.met, "gives up what is met"
-            assert not of_judged or self._judged >= self._iterations, f"gives up after {self._judged} iterations"
+            assert not of_judged or self.judged >= self.iterations, f"gives up after {self.judged} iterations"
             assert told(self._last).startswith(_ENDS_OF_MODEL[reason]), f"comes after {told(self._last)}"
             assert self._last.error.next != status_event_pb2.ERROR_NEXT_TURN_GOES_ON, "the turn was to go on"
             assert reason != "token_budget" or self.used_up, f"the session has used only {self.spent}"

@@ -137,9 +137,11 @@ def a_random_story(seed: int) -> Story:
         state = story.state
         if state.turn and state.turn not in begun:
             begun.append(state.turn)
-        may = ["say"]
+        may = ["say"] if state.outcome else ["say", "define"]
         if not state.turn:
-            may += ["run"] * 3 if state.queue else ["interrupt"]
+            may += ["run"] * 3 if state.next_turn else ["interrupt"]
+        elif state.to_grade and state.state == 2:
+            may += ["evaluate"] * 4 + ["fail_for_now", "interrupt", "drop", "fail"]
         elif state.uses:
             may += ["give"] * 4 + ["interrupt", "give_up_waiting"]
         elif state.state == 2:
@@ -150,6 +152,10 @@ def a_random_story(seed: int) -> Story:
         match chance.choice(may):
             case "say":
                 story.say(f"message {number}")
+            case "define":
+                story.define(f"criteria {number}", chance.randint(1, 4))
+            case "evaluate":
+                story.evaluate(met=bool(state.queue) and chance.random() < 0.5)
             case "run":
                 story.run()
             case "answer":

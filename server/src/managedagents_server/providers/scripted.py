@@ -73,7 +73,7 @@ class ScriptedModel:
         if verdict.HasField("error") and grading.failures < (verdict.error.times or 1):
             raise _failure(verdict.error)
         return Answer(
-            parts=[Text(json.dumps({"met": verdict.met, "reason": verdict.reason}, ensure_ascii=False))],
+            parts=(Text(json.dumps({"met": verdict.met, "reason": verdict.reason}, ensure_ascii=False)),),
             stop_reason=model_pb2.MODEL_STOP_REASON_END_TURN,
             model=SCRIPTED,
             usage=model_pb2.Usage(requests=1),
