@@ -12,7 +12,7 @@ from support.calls import outcome
 from support.driven import Driven, texts
 from support.server import Stub
 from support.wires import ANTHROPIC, COMPATIBLE, GEMINI, OLLAMA, OPENAI, VENDORS, Vendor, Wire
-from support.wires.told import Answer, Call, Say, Think, Told, Usage, answer
+from support.wires.told import Answer, Call, Say, Think, Told, Usage, answer, error
 
 pytestmark = pytest.mark.long
 
@@ -112,6 +112,20 @@ async def test_a_grader_that_declines_ends_the_outcome(stub: Stub) -> None:
         events = await session.comes("status.idle")
     assert (await session.lines())[-2:] == ["1 error model_rejected", "1 status.idle error"]
     assert "declined" in events[-2].error.message
+
+
+async def test_a_server_that_rejects_schemas_is_asked_without_one_from_then_on(stub: Stub) -> None:
+    told = (answer(Say("once")), error("bad_request"), answer(Say(NOT_MET)), answer(Say("the end")), answer(Say(MET)))
+    async with Wire(COMPATIBLE, *told) as wire:
+        session = await towards(stub, wire)
+        await session.comes("status.completed")
+        schemas = [schema_of(COMPATIBLE, request.json) is not None for request in wire.requests]
+    assert schemas == [False, True, False, False, False]
+    assert (await session.lines())[3:6] == [
+        "1 status.rescheduling 1 model_rejected",
+        "1 status.running attempt 2",
+        "1 outcome.evaluated 1 not met",
+    ]
 
 
 async def test_a_model_that_follows_no_schema_is_asked_without_one(stub: Stub) -> None:

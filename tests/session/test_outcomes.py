@@ -321,7 +321,7 @@ async def test_a_grader_that_goes_on_failing_ends_the_outcome(stub: Stub) -> Non
     ("verdicts", "code"),
     [
         ([{"error": {"code": 401}}], "model_authentication"),
-        ([{"error": {"code": 400}}], "model_rejected"),
+        ([{"error": {"code": 400, "times": 2}}], "model_rejected"),
         ([], "model_rejected"),
     ],
     ids=["the key", "the content", "no verdicts"],
@@ -335,6 +335,16 @@ async def test_a_grader_that_fails_for_good_ends_the_outcome_and_the_turn_stays(
     assert not error.turn_excluded
     assert error.message.startswith("the outcome could not be judged: ")
     await lives_on(session)
+
+
+async def test_a_grader_that_is_rejected_is_asked_once_more_in_another_way(stub: Stub) -> None:
+    session = await towards(stub, {**MET, "error": {"code": 400}})
+    await session.comes("status.completed")
+    assert (await session.lines())[3:] == [
+        *turn(1, "status.rescheduling 1 model_rejected", "status.running attempt 2"),
+        "1 outcome.evaluated 1 met",
+        "0 status.completed",
+    ]
 
 
 async def test_what_the_grader_is_told_is_cut_until_it_fits(stub: Stub) -> None:

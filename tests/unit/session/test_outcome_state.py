@@ -2,7 +2,10 @@
 
 import pytest
 
-from managedagents.v1 import session_pb2
+from managedagents.v1 import session_pb2, status_event_pb2
+from managedagents_server.providers.base import ModelFailure
+from managedagents_server.session import events
+from managedagents_server.session.session import fields_of
 from managedagents_server.session.state import Outcome, State
 from support.story import Story
 
@@ -110,6 +113,23 @@ def test_an_interrupt_before_its_turn_ends_it_only_by_dropping_it() -> None:
     assert (story.state.outcome, story.state.queue) == (Outcome(3, 3), [3])
     story.interrupt(drop_queued=True)
     assert (story.state.outcome, story.state.queue) == (None, [])
+
+
+def test_a_grader_that_was_rejected_is_asked_without_a_schema_from_then_on(story: Story) -> None:
+    failure = ModelFailure(status_event_pb2.ERROR_CODE_MODEL_REJECTED, "no schemas here", transient=False)
+    story.add(events.rescheduling(1, failure, 1, 0.0, 0))
+    story.run()
+    assert story.state.outcome == Outcome(1, 2, schemaless=True)
+    story.evaluate(met=False)
+    story.run()
+    assert story.state.outcome == Outcome(1, 2, judged=1, schemaless=True)
+
+
+def test_between_two_of_its_turns_the_keys_of_the_agent_stay(story: Story) -> None:
+    story.evaluate(met=False)
+    assert (story.state.turn, fields_of(story.state, None).open_turn) == (0, True)
+    story.interrupt()
+    assert not fields_of(story.state, None).open_turn
 
 
 def test_a_checkpoint_carries_it(story: Story) -> None:

@@ -196,6 +196,8 @@ def _rescheduling(state: State, event: Event) -> None:
     state.failures = event.status_rescheduling.attempt
     if not state.to_grade:
         state.finished += 1
+    elif state.outcome is not None and event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_REJECTED:
+        state.outcome.schemaless = True
     if event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG:
         # What the grader is told is cut shorter instead.
         state.must_compact = not state.to_grade

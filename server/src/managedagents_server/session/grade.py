@@ -49,7 +49,8 @@ async def _request(session: Session, around: Around) -> tuple[str, Answer]:
     # Half of the window leaves room for the verdict and for what is not cut; after a refusal half of that, and so on.
     room = (window_of(session, around) or _UNKNOWN_WINDOW) // 2 >> session.state.too_long
     settings = own_settings(session)
-    settings.response_schema_json = verdict.SCHEMA
+    if not _outcome(session).schemaless:
+        settings.response_schema_json = verdict.SCHEMA
     request = ModelRequest(
         system=verdict.SYSTEM,
         conversation=[Said([events.text(verdict.prompt(conversation, room * sizes.BYTES_A_TOKEN))])],
@@ -70,7 +71,7 @@ def _outcome(session: Session) -> Outcome:
 
 def _evaluated(session: Session, around: Around, provider: str, answer: Answer, attempt: int) -> list[Event]:
     if answer.stop_reason == model_pb2.MODEL_STOP_REASON_REFUSAL:
-        return _failed(session, around, statuses.REFUSED.failure("the model declined to judge it"), attempt)
+        return _failed(session, around, statuses.REFUSED.failure("the model declined"), attempt)
     try:
         given = verdict.read("".join(part.text for part in answer.parts if isinstance(part, Text)))
     except ModelFailure as failure:
@@ -92,6 +93,9 @@ def _failed(session: Session, around: Around, failure: ModelFailure, attempt: in
     retry = again(session, around, failure, attempt)
     if retry is not None:
         return retry
+    is_rejected = failure.content_rejected and failure.code == status_event_pb2.ERROR_CODE_MODEL_REJECTED
+    if is_rejected and not _outcome(session).schemaless and attempt < around.limits.provider_attempts:
+        return [events.rescheduling(session.state.turn, failure, attempt, 0.0, around.clock.wall())]
     # Whatever the provider rejected, it is not the turn, which it has answered: it stays in later requests.
     words = f"the outcome could not be judged: {failure.message}"
     return given_up(session, ModelFailure(failure.code, words, transient=failure.transient))

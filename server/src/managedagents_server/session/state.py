@@ -127,6 +127,8 @@ class Outcome:
     """Iterations."""
     judged: int = 0
     """Iterations that were."""
+    schemaless: bool = False
+    """The provider rejected the grader's request, perhaps for its schema: it is asked without one."""
     further: int = 0
     """The verdict that numbers the next turn, which has not begun; 0: none."""
 
