@@ -384,7 +384,7 @@ Global___MaxToolRounds: _TypeAlias = MaxToolRounds  # noqa: Y015
 
 @_typing.final
 class MaxOutcomeIterations(_message.Message):
-    """The outcome was not met within its iterations."""
+    """The outcome was not met within its iterations. Stands behind the last outcome.evaluated, in the turn that it ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

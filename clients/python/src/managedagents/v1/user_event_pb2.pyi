@@ -128,13 +128,13 @@ Global___UserMessage: _TypeAlias = UserMessage  # noqa: Y015
 
 @_typing.final
 class UserInterrupt(_message.Message):
-    """Stops the turn that runs when this is logged."""
+    """Stops the turn that runs when this is logged, and ends the outcome that is worked towards."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DROP_QUEUED_FIELD_NUMBER: _builtins.int
     drop_queued: _builtins.bool
-    """Also drops the messages that are queued with a lower seq than this event's."""
+    """Also drops the messages that are queued with a lower seq than this event's, an outcome among them."""
     def __init__(
         self,
         *,
