@@ -12,6 +12,7 @@ from support.calls import outcome
 from support.driven import Driven, texts
 from support.server import Stub
 from support.wires import ANTHROPIC, COMPATIBLE, GEMINI, OLLAMA, OPENAI, VENDORS, Vendor, Wire
+from support.wires.faults import slow
 from support.wires.told import Answer, Call, Say, Think, Told, Usage, answer, error
 
 pytestmark = pytest.mark.long
@@ -89,6 +90,22 @@ async def test_a_grader_may_be_told_what_tools_did(stub: Stub, vendor: Vendor) -
         await session.comes("status.completed")
         assert b"found in Lyon" in wire.requests[-1].body
         assert vendor.tools(wire.requests[-1]) == []
+
+
+@pytest.mark.parametrize("vendor", VENDORS, ids=repr)
+async def test_an_interrupt_hangs_up_on_the_grader_and_the_talk_goes_on(stub: Stub, vendor: Vendor) -> None:
+    told = (answer(Say("once")), answer(Say(MET), fault=slow(60)), answer(Say("you are welcome")))
+    async with Wire(vendor, *told) as wire:
+        session = await towards(stub, wire)
+        await session.comes("agent.message")
+        await wire.wait_requests(2)
+        await session.interrupt()
+        await session.comes("status.idle interrupted")
+        await wire.requests[1].wait_hung_up()
+        await session.send("thank you")
+        events = await session.comes("status.idle end_turn")
+        assert b"a story with an end" in wire.requests[-1].body
+    assert texts(events) == ["you are welcome"]
 
 
 async def test_what_is_no_verdict_is_asked_for_again(stub: Stub) -> None:
