@@ -22,7 +22,7 @@ from google.protobuf import json_format
 from managedagents.v1 import agent_event_pb2, agent_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from managedagents_server.session.frames import from_frame
-from support.calls import Event, answer, message, scripted
+from support.calls import Event, answer, grading, message, outcome, scripted
 from support.judge import Judge, figures
 from support.server import Server, running
 from support.stored import check_conversation, stored
@@ -71,6 +71,9 @@ AGENTS = [
         scripted(*HANDS, **COMMON),
     ),
 ]
+VERDICTS: list[dict[str, Any]] = [{"reason": "no"}, {"reason": "no", "delay": "0.1s", "error": {"code": 500}}]
+"""None is ever met: that would be the end of the session."""
+AGENTS = [grading(agent, *VERDICTS) for agent in AGENTS]
 NEXT_VERSION = scripted({"text": "no session is pinned to it"})
 
 
@@ -101,6 +104,9 @@ class Busy:
                     await self.writer.call(stub.Pause, pb.PauseRequest(session_id=self.session_id))
                     await asyncio.sleep(self.rng.uniform(0, 0.2))
                     await self.writer.call(stub.Resume, pb.ResumeRequest(session_id=self.session_id))
+                case 2:
+                    defining = self.writer.send(self.session_id, outcome("it is done", self.rng.randrange(1, 4)))
+                    await unless_refused(defining, "LIMIT_EXCEEDED", "OUTCOME_ACTIVE")
                 case _:
                     await self.message()
             await asyncio.sleep(self.rng.uniform(0, 0.5))
@@ -206,7 +212,9 @@ def _is_sent(event: Event) -> bool:
 
 
 def _ends(event: Event) -> bool:
-    return event.HasField("status_idle") and not event.status_idle.stop_reason.HasField("requires_action")
+    """Its turn: a verdict does, and what stands behind the last one ends the outcome alone."""
+    reason = event.status_idle.stop_reason.WhichOneof("reason")
+    return event.HasField("outcome_evaluated") or reason not in (None, "requires_action", "max_outcome_iterations")
 
 
 @dataclass(slots=True)

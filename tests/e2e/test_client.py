@@ -12,12 +12,14 @@ from managedagents import (
     Client,
     InvalidRequestError,
     NotFoundError,
+    OutcomeActiveError,
     RunResult,
     SessionTerminalError,
     ToolUse,
     confirmation_event,
     current_tool_use_id,
     kind_of,
+    outcome_event,
     text_of,
 )
 from managedagents.v1 import event_pb2, session_pb2, stream_pb2
@@ -100,6 +102,35 @@ async def test_a_run_and_a_follow_go_on_over_a_killed_server(tmp_path: Path) -> 
         last = await client.archive(session_id)
         assert await following == list(range(1, last + 1))
     assert (result.stop_reason, result.text, len(uses)) == ("end_turn", "done", 1)
+
+
+async def test_a_run_of_an_outcome_answers_what_its_turns_ask_for_and_ends_with_it(tmp_path: Path) -> None:
+    async with connected(tmp_path) as (_, client):
+        verdicts = [{"reason": "no"}, {"met": True, "reason": "yes"}]
+        responses = [calls("a"), {"text": "one"}, calls("a"), {"text": "two"}]
+        model = {"scripted": {"responses": responses, "grader": verdicts}}
+        session_id = await session(client, tools=("a",), model=model)
+        result = await client.run(session_id, outcome_event("two"), tools={"a": lambda given: "ok"})
+    assert (result.stop_reason, result.text, result.usage.requests) == ("completed", "two", 6)
+    assert [kind_of(event) for event in result.events].count("user.custom_tool_result") == 2
+
+
+async def test_a_run_of_an_outcome_that_is_never_met_says_so_and_a_second_one_is_refused_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with connected(tmp_path) as (_, client):
+        model = {"scripted": {"responses": [calls("a"), {"text": "one"}], "grader": [{"reason": "no"}]}}
+        session_id = await session(client, tools=("a",), model=model)
+
+        async def second(given: Any) -> str:
+            with pytest.raises(OutcomeActiveError):
+                await client.send(session_id, outcome_event("another"))
+            return "refused"
+
+        result = await client.run(session_id, outcome_event("two", 2), tools={"a": second})
+    assert (result.stop_reason, result.text) == ("max_outcome_iterations", "one")
+    told = [text_of(event.user_custom_tool_result.content) for event in result.events]
+    assert [words for words in told if words] == ["refused"]
 
 
 async def test_a_use_is_answered_after_its_deadline(tmp_path: Path) -> None:

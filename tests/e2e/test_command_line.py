@@ -174,6 +174,25 @@ def waits_of(status: Told) -> list[str]:
     return re.findall(r"^waits for (.*): bash ", status.out, re.MULTILINE)
 
 
+async def test_an_outcome_is_defined_and_a_chat_shows_how_it_is_judged(command: Command) -> None:
+    agent = await command.id_of("agents", "create", str(CLIENT / "examples/story.yaml"))
+    session = await command.id_of("start", agent)
+    refused = await command("outcome", session, "", "--max-iterations", "21")
+    assert refused.code == 1
+    assert "criteria: is required" in refused.err
+    assert (await command.id_of("outcome", session, "A story of two sentences.")) == "1"
+    told = await command("chat", session, "--last", "20")
+    assert told.code == 1
+    assert told.out.splitlines()[0] == "Once upon a time a fox found a key."
+    assert [line for line in told.err.splitlines() if not line.startswith("· 0 tokens")] == [
+        "· outcome: A story of two sentences.",
+        "· iteration 1: not met: It is one sentence, and it has no end.",
+        "· iteration 2: met: It has two sentences, and in the second one it ends.",
+        "· completed",
+        "· the session is completed",
+    ]
+
+
 async def test_an_environment_that_the_server_refuses_is_told_with_its_line(command: Command, tmp_path: Path) -> None:
     agent = await command.id_of("agents", "create", str(EXAMPLE))
     file = tmp_path / "environment.yaml"

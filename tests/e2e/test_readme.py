@@ -206,7 +206,7 @@ def test_every_flag_and_limit_it_names_is_one() -> None:
     known = ""
     for of in (
         *(server, [*server, "backup"], [*server, "restore"]),
-        *(client, [*client, "start"], [*client, "confirm"], [*client, "log"]),
+        *(client, [*client, "start"], [*client, "confirm"], [*client, "log"], [*client, "outcome"]),
         ["-m", "bench"],
     ):
         command = [sys.executable, *of, "--help"]

@@ -7,14 +7,14 @@ from typing import Any
 
 from managedagents.v1 import agent_pb2, session_pb2
 from managedagents.v1 import service_pb2 as pb
-from support.calls import Event, answer, message, scripted
+from support.calls import Event, answer, message, outcome, scripted
 from support.driven import texts
 from support.judge import Judge, figures
 from support.server import Server
 from support.stored import check_conversation, stored
 from support.stubborn import Stubborn, unless_refused
 
-REFUSALS = ["TOOL_USE_CLOSED", "SESSION_TERMINAL", "LIMIT_EXCEEDED"]
+REFUSALS = ["TOOL_USE_CLOSED", "SESSION_TERMINAL", "LIMIT_EXCEEDED", "OUTCOME_ACTIVE"]
 
 
 @dataclass(slots=True)
@@ -68,6 +68,9 @@ class Play:
                 await self.may_be_refused(self.client.interrupt(self.session_id, drop_queued=drop))
             case "message":
                 await self.may_be_refused(self.client.send(self.session_id, message(f"message {number}")))
+            case "outcome":
+                defined = outcome(f"outcome {number}", number or None)
+                await self.may_be_refused(self.client.send(self.session_id, defined))
             case "answer":
                 await self.answer(number)
             case "update":
@@ -164,11 +167,14 @@ class Play:
         assert self.seen.at_rest
         assert not self.seen.uses or self.seen.terminal
         sent = self.client.acknowledged.get(self.session_id, {})
-        messages = [seq for seq, event in sent.items() if event.HasField("user_message")]
+        first = [
+            seq for seq, event in sent.items() if event.WhichOneof("event") in ("user_message", "user_define_outcome")
+        ]
         events = await self.client.log(self.session_id)
         begun = [event.turn for event in events if event.HasField("status_running")]
+        further = {event.seq for event in events if event.HasField("outcome_evaluated")}
         dropped = [seq for event in events for seq in event.status_idle.stop_reason.interrupted.dropped_seqs]
-        assert self.seen.terminal or sorted(messages) == sorted({*begun, *dropped})
+        assert self.seen.terminal or sorted(first) == sorted({*begun, *dropped} - further)
         assert not set(begun) & set(dropped)
         assert list(dict.fromkeys(begun)) == sorted(set(begun))
 

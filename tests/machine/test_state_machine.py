@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from machine.playing import Play
 from managedagents.v1 import agent_pb2
 from managedagents.v1 import service_pb2 as pb
-from support.calls import message, scripted
+from support.calls import grading, message, scripted
 from support.server import Server
 from support.stubborn import stubborn
 
@@ -45,13 +45,24 @@ RESPONSES: list[dict[str, Any]] = [
     {"text": "much", "usage": {"input_tokens": 300}},
     {"tool_calls": [ASK], "usage": {"input_tokens": 250, "output_tokens": 9}, "delay": "0.01s"},
 ]
+VERDICTS: list[dict[str, Any]] = [
+    {"reason": "no"},
+    {"reason": "no", "delay": "0.03s"},
+    {"reason": "no", "error": {"code": 500}},
+    {"reason": "no", "error": {"code": 400}},
+    {"met": True, "error": {"code": 413}},
+    {"error": {"code": 500, "times": 9}},
+    {"error": {"code": 401}},
+    {"met": True, "reason": "yes"},
+    {"met": True, "reason": "yes", "delay": "0.03s"},
+]
 COMPACTION = {"compaction": {"window_tokens": 256}}
 EARLY = {"compaction": {"window_tokens": 256, "threshold": 0.01}}
 POLICIES: list[dict[str, Any]] = [EARLY, COMPACTION, {"compaction": {}}, {"token_budget": 259, **EARLY}, {}]
 """What the definition says of long conversations and of costs."""
 
 CALLS = ["message", "message", "answer", "answer", "interrupt", "interrupt and drop", "pause", "resume"]
-CALLS += [*CALLS, "update", "begin another", "archive agent"]
+CALLS += [*CALLS, "outcome", "outcome", "update", "begin another", "archive agent"]
 call = st.tuples(st.sampled_from(CALLS), st.integers(0, 3))
 step = st.one_of(
     call,
@@ -66,6 +77,7 @@ class Script:
     """What is played."""
 
     responses: list[dict[str, Any]]
+    verdicts: list[dict[str, Any]]
     policy: dict[str, Any]
     messages: int
     """That it begins with."""
@@ -77,6 +89,7 @@ async def play(server: Server, number: int, script: Script) -> None:
         definition = scripted(
             *script.responses, {"text": "last"}, tools=["ask"], custom_tool_timeout="0.03s", **script.policy
         )
+        definition = grading(definition, *script.verdicts)
         created = await client.call(client.stub.Create, pb.CreateRequest(definition=definition))
         first = [message(f"first {number}") for number in range(script.messages)]
         begin = pb.StartSessionRequest(agent_id=created.agent_id, initial_events=first)
@@ -115,6 +128,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 scripts = st.builds(
     Script,
     responses=st.lists(st.sampled_from(RESPONSES), max_size=8),
+    verdicts=st.lists(st.sampled_from(VERDICTS), max_size=4),
     policy=st.sampled_from(POLICIES),
     messages=st.sampled_from([3, 2, 0]),
     steps=st.lists(step, min_size=3, max_size=15),

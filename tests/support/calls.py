@@ -33,6 +33,19 @@ def message(text: str) -> user_event_pb2.UserEvent:
     return json_format.ParseDict({"user_message": {"content": [{"text": {"text": text}}]}}, user_event_pb2.UserEvent())
 
 
+def outcome(criteria: str, max_iterations: int | None = None) -> user_event_pb2.UserEvent:
+    defined = user_event_pb2.UserDefineOutcome(criteria=criteria, max_iterations=max_iterations)
+    return user_event_pb2.UserEvent(user_define_outcome=defined)
+
+
+def grading(definition: agent_pb2.AgentDefinition, *verdicts: Mapping[str, Any]) -> agent_pb2.AgentDefinition:
+    """The agent of a scripted model, with these verdicts."""
+    graded = agent_pb2.AgentDefinition()
+    graded.CopyFrom(definition)
+    json_format.ParseDict({"grader": list(verdicts)}, graded.model.scripted)
+    return graded
+
+
 def answer(use_id: str, text: str = "ok") -> user_event_pb2.UserEvent:
     return json_format.ParseDict(
         {"user_custom_tool_result": {"custom_tool_use_id": use_id, "content": [{"text": {"text": text}}]}},

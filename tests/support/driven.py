@@ -24,6 +24,8 @@ def told(event: Event) -> str:
             return f"{name} {_short(agent_event_pb2.ToolResultCause.Name(event.agent_tool_result.cause))}"
         case "agent.mcp_tool_result":
             return f"{name} {_short(agent_event_pb2.ToolResultCause.Name(event.agent_mcp_tool_result.cause))}"
+        case "outcome.evaluated":
+            return f"{name} {event.outcome_evaluated.iteration} {'met' if event.outcome_evaluated.met else 'not met'}"
         case "error":
             return f"{name} {_short(status_event_pb2.ErrorCode.Name(event.error.code))}"
         case _:

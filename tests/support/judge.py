@@ -19,6 +19,7 @@ _ENDS_OF_MODEL = {
     "error": ("error",),
     "max_tool_rounds": ("",),
     "token_budget": ("",),
+    "max_outcome_iterations": ("outcome.evaluated",),
 }
 """What stands just before a status.idle with this reason."""
 
@@ -30,6 +31,7 @@ _RAN = (
     agent_event_pb2.TOOL_RESULT_CAUSE_EFFECT_UNKNOWN,
 )
 
+_CUT_SHORT = (model_pb2.MODEL_STOP_REASON_MAX_TOKENS, model_pb2.MODEL_STOP_REASON_REFUSAL)
 _COUNTED = [field.name for field in model_pb2.Usage.DESCRIPTOR.fields if field.name != "model_time"]
 
 
@@ -72,6 +74,16 @@ class Judge:
     ended: list[int] = field(default_factory=list)
     """Turns that ended, in order; an interrupt at rest is one, too."""
     failures: int = 0
+    outcome: int = 0
+    """The seq of the one that is queued or worked towards; 0: none is."""
+    iterations: int = 0
+    """That it may have."""
+    judged: int = 0
+    """Iterations of it that were."""
+    further: int = 0
+    """The verdict whose turn is still to begin; 0: none is."""
+    done: bool = False
+    """The model is, and what it did is to be judged."""
     token_budget: int | None = None
     """What the session's definition says. None: no bound."""
     spent: Counter[str] = field(default_factory=Counter)
@@ -115,7 +127,16 @@ class Judge:
         """Nothing happens any more unless somebody calls."""
         if self.terminal:
             return True
-        return not (self.turn or self._interrupts) and (self.paused or not self.queue)
+        return not (self.turn or self._interrupts) and (self.paused or not self.waits_for_its_turn)
+
+    @property
+    def waits_for_its_turn(self) -> list[int]:
+        return sorted([*self.queue, *([self.further] if self.further else [])])
+
+    @property
+    def towards(self) -> bool:
+        """The outcome's first turn has begun."""
+        return self.outcome in self._begun
 
     @property
     def waiting(self) -> list[str]:
@@ -157,7 +178,11 @@ class Judge:
             assert event.HasField("response"), "does not say whose response it is"
             assert event.response.attempt == self.failures + 1, f"comes after {self.failures} failures"
             assert not self.used_up, "the budget was used up before"
-            assert not self._too_long or event.HasField("agent_context_compacted"), "nothing was folded before it"
+            folds, judges = event.HasField("agent_context_compacted"), event.HasField("outcome_evaluated")
+            assert not self._too_long or folds, "nothing was folded before it"
+            assert self.done == judges, "is judged too late, or too early"
+            if not judges and not folds:
+                self.done = self.towards and event.response.stop_reason not in _CUT_SHORT
             self._known.add(event.response_id)
             self._response = event.response_id
             self.failures = 0
@@ -178,6 +203,7 @@ class Judge:
         self._too_long = False
 
     def _opens(self, use: str) -> None:
+        self.done = False
         assert use not in self._known, "its id was given out before"
         self._known.add(use)
         self.uses.append(use)
@@ -264,6 +290,25 @@ class Judge:
         assert event.turn == event.seq, "is not its own turn"
         self.queue.append(event.seq)
 
+    def _user_define_outcome(self, event: Event) -> None:
+        assert event.turn == event.seq, "is not its own turn"
+        assert not self.outcome, "there is one already"
+        self.queue.append(event.seq)
+        self.outcome, self.judged = event.seq, 0
+        defined = event.user_define_outcome
+        self.iterations = defined.max_iterations if defined.HasField("max_iterations") else 3
+
+    def _outcome_evaluated(self, event: Event) -> None:
+        evaluated = event.outcome_evaluated
+        assert event.HasField("response"), "does not say whose response it is"
+        assert evaluated.iteration == self.judged + 1, f"comes after {self.judged} iterations"
+        self.judged += 1
+        if not evaluated.met and self.judged < self.iterations:
+            self.further = event.seq
+        self.ended.append(event.turn)
+        self.turn = self.failures = 0
+        self.done = False
+
     def _user_interrupt(self, event: Event) -> None:
         assert event.turn == (self.turn or event.seq), "acts on another turn than the open one"
         drop = event.seq if event.user_interrupt.drop_queued else 0
@@ -278,7 +323,11 @@ class Judge:
             assert event.turn == self.turn, "the open turn has not ended"
             assert self.state != session_pb2.SESSION_STATUS_RUNNING, "runs already"
         else:
-            assert event.turn == self.queue.pop(0), "is not the next message"
+            assert event.turn == min(self.waits_for_its_turn, default=0), "is not what waits for its turn"
+            if event.turn == self.further:
+                self.further = 0
+            else:
+                self.queue.remove(event.turn)
             self.turn = event.turn
             self._begun.append(event.turn)
             self.turn_spent = Counter()
@@ -288,7 +337,7 @@ class Judge:
     def _status_rescheduling(self, event: Event) -> None:
         self._fails(event)
         assert event.status_rescheduling.attempt == self.failures, "counts attempts in another way"
-        if event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG:
+        if event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG and not self.done:
             self._too_long = True
         self.state = session_pb2.SESSION_STATUS_RESCHEDULING
 
@@ -320,7 +369,8 @@ class Judge:
 
     def _status_idle(self, event: Event) -> None:
         reason = event.status_idle.stop_reason.WhichOneof("reason") or ""
-        spent = self.turn_spent if event.turn == self.turn else Counter()
+        of_judged = reason == "max_outcome_iterations"
+        spent = self.turn_spent if of_judged or event.turn == self.turn else Counter()
         assert figures(event.status_idle.usage) == spent, f"the turn's responses cost {spent}"
         self.state = session_pb2.SESSION_STATUS_IDLE
         if reason == "requires_action":
@@ -332,7 +382,7 @@ class Judge:
             )
             return
         assert not self.uses, "tool uses are open"
-        assert event.turn not in self.ended, "its turn has ended before"
+        assert event.turn not in self.ended or of_judged, "its turn has ended before"
         assert (reason == "interrupted") == (event.turn in self._interrupts), "its reason is another one"
         if reason == "interrupted":
             assert event.turn == (self.turn or event.turn), "the open turn has not ended"
@@ -340,13 +390,24 @@ class Judge:
             dropped = [seq for seq in self.queue if seq < below]
             assert list(event.status_idle.stop_reason.interrupted.dropped_seqs) == dropped, f"dropped are {dropped}"
             self.queue = [seq for seq in self.queue if seq not in dropped]
+            if self.outcome in dropped:
+                self.outcome = 0
         else:
-            assert event.turn == self.turn != 0, "is of another turn than the open one"
+            assert event.turn == (self._last.turn if of_judged else self.turn) != 0, (
+                "is of another turn than the open one"
+            )
+            assert not of_judged or not self._last.outcome_evaluated.met, "gives up what is met"
+            assert not of_judged or self.judged >= self.iterations, f"gives up after {self.judged} iterations"
             assert told(self._last).startswith(_ENDS_OF_MODEL[reason]), f"comes after {told(self._last)}"
             assert self._last.error.next != status_event_pb2.ERROR_NEXT_TURN_GOES_ON, "the turn was to go on"
             assert reason != "token_budget" or self.used_up, f"the session has used only {self.spent}"
+        if reason == "end_turn":
+            assert not self.towards or self.waits_for_its_turn, "nothing is queued, and it was not judged"
+        elif self.towards:
+            self.outcome = self.further = 0
         self.ended.append(event.turn)
         self.turn = self.failures = 0
+        self.done = False
 
     def _status_paused(self, event: Event) -> None:
         assert not self.paused, "is paused already"
@@ -357,6 +418,8 @@ class Judge:
         self.paused = False
 
     def _status_completed(self, event: Event) -> None:
+        assert self._last.outcome_evaluated.met, "comes after no verdict that it is met"
+        assert not self.waits_for_its_turn, "something is queued"
         self.state = session_pb2.SESSION_STATUS_COMPLETED
 
     def _status_failed(self, event: Event) -> None:

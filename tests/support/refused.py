@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from managedagents_server.words.errors import InvalidRequest, LimitExceeded, NotImplementedYet
+from managedagents_server.words.errors import InvalidRequest, LimitExceeded
 from managedagents_server.words.limits import Limits
 
 
@@ -16,13 +16,6 @@ def fields_of_refusal(check: Callable[[Any, Limits], None], request: object, lim
     except InvalidRequest as refusal:
         return [violation.field for violation in refusal.violations]
     return []
-
-
-def unbuilt(check: Callable[[Any, Limits], None], request: object) -> str:
-    """The field that is named as not built yet."""
-    with pytest.raises(NotImplementedYet) as caught:
-        check(request, Limits())
-    return caught.value.metadata["field"]
 
 
 def exceeded(check: Callable[[Any, Limits], None], request: object, limits: Limits) -> tuple[str, str]:

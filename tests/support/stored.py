@@ -1,13 +1,13 @@
 """What the server keeps of a session, read from its file beside it, against what the log alone says."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from managedagents.v1 import user_event_pb2
+from managedagents.v1 import content_pb2
 from managedagents_server.providers.base import Answered, Results, Said
-from managedagents_server.session.conversation import rebuild
+from managedagents_server.session.conversation import rebuild, said_of
 from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import from_frame
 from managedagents_server.session.state import State
@@ -44,8 +44,8 @@ def check_conversation(events: Sequence[Event]) -> None:
         if event.HasField("agent_context_compacted"):
             summary = event.agent_context_compacted
     told = begun if summary is None else begun[begun.index(summary.last_turn) + 1 :]
-    said = [_texts(item) for item in items if isinstance(item, Said)]
-    expected = [_texts(events[turn - 1].user_message) for turn in told if turn not in excluded]
+    said = [_texts(item.content) for item in items if isinstance(item, Said)]
+    expected = [_texts(said_of(events[turn - 1])) for turn in told if turn not in excluded]
     if summary is not None:
         first = expected.pop(0) if expected else [""]
         assert summary.summary in said[0][0], "the summary is not told"
@@ -61,8 +61,8 @@ def check_conversation(events: Sequence[Event]) -> None:
             assert isinstance(before, Answered), "results follow something else than an answer"
 
 
-def _texts(said: Said | user_event_pb2.UserMessage) -> list[str]:
-    return [block.text.text for block in said.content]
+def _texts(content: Iterable[content_pb2.Content]) -> list[str]:
+    return [block.text.text for block in content]
 
 
 def _uses(answered: Answered) -> list[str]:

@@ -9,6 +9,7 @@ from managedagents_server.session.fold import apply
 from managedagents_server.session.frames import Event
 from managedagents_server.session.state import State
 from managedagents_server.session.toolbox import Custom, Toolbox, why_not
+from support.calls import outcome
 
 StopReason = status_event_pb2.StopReason
 
@@ -50,9 +51,12 @@ class Story:
     def give(self, use: str, text: str = "ok") -> None:
         self.take(result(use, text))
 
+    def define(self, criteria: str, max_iterations: int | None = None) -> None:
+        self.take(outcome(criteria, max_iterations))
+
     def run(self) -> None:
-        """The next message's turn begins, or the open one goes on."""
-        self.add(events.running(self.state.turn or self.state.queue[0], self.state.failures + 1))
+        """The next turn begins, or the open one goes on."""
+        self.add(events.running(self.state.turn or self.state.next_turn, self.state.failures + 1))
 
     def answer(self, text: str, *tools: str) -> list[str]:
         """The model's last words, or calls; gives the ids of the open uses. A tool whose name ends in ? is unknown."""
@@ -69,10 +73,25 @@ class Story:
             toolbox=toolbox,
             denials=[why_not(call.name, call.input_json, toolbox.get(call.name)) for call in calls],
         )
-        if not tools:
+        if not tools and not (self.state.towards and not self.state.next_turn):
             produced.append(self._idle(StopReason(end_turn=status_event_pb2.EndTurn())))
         self.add(*produced)
         return list(self.state.uses)
+
+    def evaluate(self, *, met: bool, reason: str = "it is so") -> None:
+        """The grader judges the open turn."""
+        state, towards = self.state, self.state.towards
+        assert towards is not None
+        event = Event(turn=state.turn, response_id=f"rsp_g{state.head + 1}")
+        event.response.usage.requests = 1
+        evaluated = status_event_pb2.OutcomeEvaluated(iteration=towards.judged + 1, met=met, reason=reason)
+        event.outcome_evaluated.CopyFrom(evaluated)
+        self.add(event)
+        if met and not state.next_turn:
+            self.add(Event(status_completed=status_event_pb2.StatusCompleted()))
+        elif not met and evaluated.iteration >= towards.most:
+            reached = StopReason(max_outcome_iterations=status_event_pb2.MaxOutcomeIterations())
+            self.add(self._idle(reached, event.turn))
 
     def interrupt(self, *, drop_queued: bool = False) -> None:
         self.take(interrupt(drop_queued=drop_queued))
@@ -120,9 +139,11 @@ def a_random_story(seed: int) -> Story:
         state = story.state
         if state.turn and state.turn not in begun:
             begun.append(state.turn)
-        may = ["say"]
+        may = ["say"] if state.outcome else ["say", "define"]
         if not state.turn:
-            may += ["run"] * 3 if state.queue else ["interrupt"]
+            may += ["run"] * 3 if state.next_turn else ["interrupt"]
+        elif state.to_grade and state.state == 2:
+            may += ["evaluate"] * 4 + ["fail_for_now", "interrupt", "drop", "fail"]
         elif state.uses:
             may += ["give"] * 4 + ["interrupt", "give_up_waiting"]
         elif state.state == 2:
@@ -133,6 +154,10 @@ def a_random_story(seed: int) -> Story:
         match chance.choice(may):
             case "say":
                 story.say(f"message {number}")
+            case "define":
+                story.define(f"criteria {number}", chance.randint(1, 4))
+            case "evaluate":
+                story.evaluate(met=bool(state.queue) and chance.random() < 0.5)
             case "run":
                 story.run()
             case "answer":

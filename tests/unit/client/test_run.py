@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from managedagents import Client, ToolUse
+from managedagents import Client, ToolUse, outcome_event
 from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2, user_event_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.fake_service import Context, FakeService, serving
@@ -96,6 +96,68 @@ async def test_a_run_of_an_outcome_goes_on_over_its_iterations() -> None:
         result = await client.run("ses_1", user_event_pb2.UserEvent(user_define_outcome=outcome))
     assert result.stop_reason == "completed"
     assert [event.seq for event in result.events] == [1, 2, 3, 4]
+
+
+OUTCOME = user_event_pb2.UserDefineOutcome(criteria="good")
+DEFINED = [Event(turn=1, user_define_outcome=OUTCOME), Event(turn=1, status_running=status_event_pb2.StatusRunning())]
+END_TURN = status_event_pb2.EndTurn()
+INTERRUPTED = status_event_pb2.Interrupted()
+REACHED = status_event_pb2.MaxOutcomeIterations()
+ARCHIVED = Event(status_archived=status_event_pb2.StatusArchived())
+WAITS = status_event_pb2.RequiresAction(ids=["use_5"])
+
+
+@pytest.mark.parametrize(
+    ("events", "stop_reason", "seqs"),
+    [
+        pytest.param(
+            [*DEFINED, judged(1, met=False), idle(1, max_outcome_iterations=REACHED)],
+            *("max_outcome_iterations", [1, 2, 3, 4]),
+            id="not met",
+        ),
+        pytest.param(
+            # A message is queued behind it: 4 is its turn, and what it led to is judged.
+            [*DEFINED, idle(1, end_turn=END_TURN), judged(4, met=False), judged(4, met=False), idle(5, refusal={})],
+            *("refusal", [1, 2, 3, 4, 5, 6]),
+            id="a message within it",
+        ),
+        pytest.param(
+            [*DEFINED, judged(1, met=False), idle(9, end_turn=END_TURN), idle(9, interrupted=INTERRUPTED)],
+            *("interrupted", [1, 2, 3]),
+            id="an interrupt of another turn",
+        ),
+        pytest.param(
+            [*DEFINED, judged(1, met=False), idle(9, requires_action=WAITS), judged(3, met=True), ARCHIVED],
+            *("archived", [1, 2, 3, 5]),
+            id="another turn that waits",
+        ),
+        pytest.param(
+            [DEFINED[0], idle(9, interrupted=INTERRUPTED), idle(9, interrupted={"dropped_seqs": [1]})],
+            *("dropped", [1]),
+            id="dropped",
+        ),
+    ],
+)
+async def test_a_run_of_an_outcome_ends_where_the_outcome_does(
+    events: list[Event], stop_reason: str, seqs: list[int]
+) -> None:
+    async with serving(session(events)) as address, Client.connect(address) as client:
+        result = await client.run("ses_1", outcome_event("good"))
+    assert result.stop_reason == stop_reason
+    assert [event.seq for event in result.events] == seqs
+
+
+async def test_a_run_of_an_outcome_sums_up_what_its_turns_cost() -> None:
+    verdict = judged(1, met=True)
+    verdict.response.usage.requests = 1
+    verdict.response.usage.model_time.seconds = 2
+    said = Event(turn=1, agent_message=agent_event_pb2.AgentMessage())
+    said.response.usage.MergeFrom(verdict.response.usage)
+    said.response.usage.output_tokens = 5
+    log = [*DEFINED, said, verdict, Event(status_completed=status_event_pb2.StatusCompleted())]
+    async with serving(session(log)) as address, Client.connect(address) as client:
+        usage = (await client.run("ses_1", outcome_event("good"))).usage
+    assert (usage.requests, usage.output_tokens, usage.model_time.seconds) == (2, 5, 4)
 
 
 @pytest.mark.parametrize(

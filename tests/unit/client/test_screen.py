@@ -107,6 +107,16 @@ def test_what_is_piped_is_the_answer_alone(piped: Shown) -> None:
     assert err == "· weather {}\n· 120 tokens in (90 cached), 30 out (10 reasoning), 2 requests\n"
 
 
+def test_an_outcome_and_its_verdicts_are_a_line_each(piped: Shown) -> None:
+    verdicts = [
+        event("g", outcome_evaluated={"iteration": 1, "reason": "it has no end"}),
+        event("g", outcome_evaluated={"iteration": 2, "met": True}),
+    ]
+    _, err = piped(event(user_define_outcome={"criteria": "a story"}), *verdicts, event(status_completed={}))
+    assert err == "· outcome: a story\n· iteration 1: not met: it has no end\n· iteration 2: met\n· completed\n"
+    assert piped(idle("max_outcome_iterations"))[1] == "· stopped: the outcome was not met within its iterations\n"
+
+
 def test_quiet_leaves_out_thinking_usage_retries_and_summaries(on_terminal: Shown) -> None:
     again = event(status_rescheduling={"attempt": 1, "delay": "1s"})
     folded = event("s", agent_context_compacted={"summary": "x"})

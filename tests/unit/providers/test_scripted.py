@@ -1,6 +1,7 @@
 """What the scripted model promises (contract, section 9)."""
 
 import asyncio
+import dataclasses
 import sys
 from subprocess import run
 
@@ -11,6 +12,7 @@ from managedagents.v1 import model_pb2, scripted_pb2, status_event_pb2
 from managedagents_server.providers.base import (
     Answer,
     Delta,
+    Grading,
     ModelFailure,
     Text,
     Thinking,
@@ -189,6 +191,43 @@ async def test_a_delay_can_be_cancelled() -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+def graded(*verdicts: dict[str, object], clock: MovedClock | None = None) -> ScriptedModel:
+    told = script({"text": "one"})
+    json_format.ParseDict({"grader": list(verdicts)}, told)
+    return ScriptedModel(told, clock or MovedClock())
+
+
+async def judge(judging: ScriptedModel, iteration: int, failures: int = 0) -> Answer:
+    grading = dataclasses.replace(request(finished=7), grading=Grading(iteration, failures))
+    return await judging.ask(grading, lambda delta: None)
+
+
+async def test_verdicts_go_by_iteration_and_the_last_one_repeats() -> None:
+    judging = graded({"reason": "no ü"}, {"met": True, "reason": "yes"})
+    told = [(await judge(judging, iteration)).parts for iteration in (1, 2, 9)]
+    yes = (Text('{"met": true, "reason": "yes"}'),)
+    assert told == [(Text('{"met": false, "reason": "no ü"}'),), yes, yes]
+    assert (await judge(judging, 1)).usage == model_pb2.Usage(requests=1)
+
+
+async def test_a_verdict_takes_its_delay_and_fails_its_times() -> None:
+    clock = MovedClock()
+    judging = graded({"met": True, "delay": "3s", "error": {"code": 429, "times": 2}}, clock=clock)
+    for failures in (0, 1):
+        with pytest.raises(ModelFailure) as caught:
+            await judge(judging, 1, failures)
+        assert caught.value.code == status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED
+    assert (await judge(judging, 1, 2)).parts
+    assert clock.now == 9.0
+
+
+async def test_without_verdicts_a_grading_fails_for_good_and_says_why() -> None:
+    with pytest.raises(ModelFailure, match="`grader` is empty") as caught:
+        await judge(graded(), 1)
+    assert not caught.value.transient
+    assert not caught.value.content_rejected
 
 
 def test_an_answer_without_delay_never_waits() -> None:

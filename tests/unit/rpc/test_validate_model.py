@@ -7,7 +7,7 @@ from managedagents.v1 import agent_pb2, service_pb2
 from managedagents_server.rpc import validate
 from managedagents_server.rpc.validate.model import check_model
 from managedagents_server.rpc.validate.problems import Problems
-from support.refused import fields_of_refusal, unbuilt
+from support.refused import fields_of_refusal
 
 MODEL = "definition.model."
 
@@ -134,6 +134,17 @@ def test_what_a_response_may_not_say(response: dict[str, object], field: str) ->
     assert wrong(scripted({}, response)) == [f"scripted.responses[1].{field}"]
 
 
-def test_a_grader_is_not_built_yet() -> None:
-    model: dict[str, object] = {"scripted": {"responses": [{}], "grader": [{"met": True}]}}
-    assert unbuilt(validate.create, create(model)) == f"{MODEL}scripted.grader"
+@pytest.mark.parametrize(
+    ("verdict", "field"),
+    [
+        ({"met": True}, None),
+        ({"delay": "5s", "error": {"code": 429, "retry_after": "1s", "times": 2}}, None),
+        ({"delay": "-1s"}, "delay"),
+        ({"delay": "86401s"}, "delay"),
+        ({"error": {"code": 200}}, "error.code"),
+        ({"error": {"times": -1}}, "error.times"),
+    ],
+)
+def test_the_verdicts_of_a_script(verdict: dict[str, object], field: str | None) -> None:
+    model: dict[str, object] = {"scripted": {"responses": [{"text": "ok"}], "grader": [{"met": False}, verdict]}}
+    assert wrong(model) == ([] if field is None else [f"scripted.grader[1].{field}"])

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from managedagents.v1 import service_pb2, user_event_pb2
 from managedagents_server.rpc import validate
 from managedagents_server.words.limits import Limits
-from support.refused import exceeded, fields_of_refusal, unbuilt
+from support.refused import exceeded, fields_of_refusal
 
 TEXT: dict[str, object] = {"text": {"text": "hi"}}
 
@@ -72,8 +72,22 @@ def test_events_that_do_not(request_: service_pb2.SendEventRequest, fields: list
     assert fields_of_refusal(validate.send_event, request_) == fields
 
 
-def test_events_that_are_not_built_yet() -> None:
-    assert unbuilt(validate.send_event, send(user_define_outcome={})) == "event.user_define_outcome"
+@pytest.mark.parametrize(
+    ("defined", "fields"),
+    [
+        ({"criteria": "it is done"}, []),
+        ({"criteria": "it is done", "max_iterations": 1}, []),
+        ({"criteria": "it is done", "max_iterations": 20}, []),
+        ({}, ["criteria"]),
+        ({"criteria": " \n"}, ["criteria"]),
+        ({"criteria": "it is done", "max_iterations": 0}, ["max_iterations"]),
+        ({"criteria": "it is done", "max_iterations": 21}, ["max_iterations"]),
+        ({"max_iterations": -1}, ["criteria", "max_iterations"]),
+    ],
+)
+def test_an_outcome_has_criteria_and_1_to_20_iterations(defined: dict[str, Any], fields: list[str]) -> None:
+    request = send(user_define_outcome=defined)
+    assert fields_of_refusal(validate.send_event, request) == [f"event.user_define_outcome.{name}" for name in fields]
 
 
 def test_an_event_has_a_greatest_size() -> None:

@@ -213,6 +213,75 @@ def test_a_summary_outlives_the_turn_that_it_was_made_in(story: Story) -> None:
     assert lines(story) == ["user: [Summary of the conversation before this message]\ncounted to one\n\nand now?"]
 
 
+def test_an_outcome_is_told_as_its_criteria_and_a_verdict_as_its_reason(story: Story) -> None:
+    story.define("a story with an end")
+    story.run()
+    story.answer("once upon a time")
+    story.evaluate(met=False, reason="it has no end")
+    assert len(lines(story)) == 2
+    story.run()
+    story.answer("the end")
+    first, one, second, two = lines(story)
+    assert first.startswith("user: Work until ")
+    assert first.endswith("\n\na story with an end")
+    assert second.startswith("user: The criteria are not met yet.")
+    assert "\n\nit has no end\n\n" in second
+    assert (one, two) == ("model: once upon a time", "model: the end")
+
+
+def test_a_verdict_of_met_is_not_told(story: Story) -> None:
+    story.define("a story")
+    story.run()
+    story.answer("once")
+    story.say("longer")
+    story.evaluate(met=True)
+    story.run()
+    assert lines(story)[1:] == ["model: once", "user: longer"]
+
+
+def test_a_further_turn_runs_behind_the_messages_that_came_before_its_verdict_and_before_later_ones(
+    story: Story,
+) -> None:
+    story.define("a story")
+    story.run()
+    story.answer("once")
+    story.say("before")
+    story.evaluate(met=False, reason="short")
+    story.say("behind")
+    for text in ("two", "three", "four"):
+        story.run()
+        story.answer(text)
+    said = [line.split("\n")[0] for line in lines(story)[2:]]
+    go_on = "user: The criteria are not met yet. The judgement:"
+    assert said == ["user: before", "model: two", go_on, "model: three", "user: behind", "model: four"]
+
+
+def test_what_was_done_towards_an_outcome_are_the_turns_since_it_began(story: Story) -> None:
+    story.say("hi")
+    story.run()
+    story.answer("hello")
+    story.define("a story")
+    story.run()
+    story.answer("once")
+    story.evaluate(met=False)
+    story.run()
+    conversation = rebuild(story.events, {})
+    assert (conversation.criteria, [turn.turn for turn in conversation.towards]) == ("a story", [5, 8])
+    story.compact("it began", 5)
+    assert [turn.turn for turn in rebuild(story.events, {}).towards] == [8]
+
+
+def test_what_the_grader_read_is_no_part_of_the_size(story: Story) -> None:
+    story.define("a story")
+    story.run()
+    story.answer("once")
+    story.events[2].response.usage.input_tokens = 500
+    story.say("x" * 30)
+    story.evaluate(met=True)
+    story.events[-1].response.usage.input_tokens = 9000
+    assert rebuild(story.events, {}).tokens(4, beside=7) == 500 + 11
+
+
 def test_what_the_provider_counted_is_the_size_and_only_what_came_later_is_guessed(story: Story) -> None:
     story.say("x" * 300)
     assert rebuild(story.events, {}).tokens(1, beside=7) == 7 + 101
@@ -241,8 +310,10 @@ def test_whatever_happens_every_call_is_followed_by_its_results_and_messages_kee
 
 
 def check(items: Sequence[Item]) -> None:
-    said = [int(line.split()[-1]) for line in told(items) if line.startswith("user: ")]
-    assert said == sorted(said)
+    # What goes on towards an outcome ends in no number.
+    said = [line.split()[-1] for line in told(items) if line.startswith("user: ")]
+    numbers = [int(word) for word in said if word.isdigit()]
+    assert numbers == sorted(numbers)
     for before, after in pairwise(items):
         assert isinstance(after, Results) == bool(calls(before))
         if isinstance(after, Results):

@@ -8,15 +8,17 @@ import pytest
 from managedagents.v1 import session_pb2, user_event_pb2
 from managedagents_server.session import inbox
 from managedagents_server.session.frames import kind_of
-from managedagents_server.session.state import Next, OpenUse, State
+from managedagents_server.session.state import Next, OpenUse, Outcome, State
 from managedagents_server.words.errors import (
     LimitExceeded,
+    OutcomeActive,
     RuntimeFault,
     SessionTerminal,
     ToolUseClosed,
     ToolUseNotFound,
 )
 from managedagents_server.words.limits import Limits
+from support.calls import outcome
 from support.story import Story, interrupt, message, result
 
 SMALL = Limits(queued_messages=2, session_events=1000, reserve_events=200, session_bytes=100_000, reserve_bytes=20_000)
@@ -60,6 +62,16 @@ def test_a_terminal_session_takes_nothing_and_says_which_it_is(event: user_event
     assert fault.metadata == {"status": status}
 
 
+@pytest.mark.parametrize("outcome_", [Outcome(4, 3), Outcome(1, 3, judged=1), Outcome(1, 3, judged=1, further=5)])
+def test_a_second_outcome_is_refused_until_the_first_is_over(outcome_: Outcome) -> None:
+    state = State(state=2, turn=1, queue=[4], outcome=outcome_)
+    fault = inbox.refusal(state, outcome("done"), SMALL)
+    assert isinstance(fault, OutcomeActive)
+    assert fault.metadata == {"seq": str(outcome_.seq)}
+    state.outcome = None
+    assert inbox.refusal(state, outcome("done"), SMALL) is None
+
+
 @pytest.mark.parametrize("use", ["use_4_x", "use_3_y", ""])
 def test_an_answer_to_a_use_that_is_not_open_is_refused_by_name(use: str) -> None:
     fault = inbox.refusal(parked(), result(use), SMALL)
@@ -99,6 +111,10 @@ def test_a_confirmation_that_was_given_is_closed(due: Next) -> None:
     [
         pytest.param(parked(queue=[4]), message("hi"), ROOM, id="one queued"),
         pytest.param(parked(queue=[4, 5]), message("hi"), "queued_messages", id="as many queued as may be"),
+        pytest.param(
+            parked(queue=[4, 5]), outcome("done"), "queued_messages", id="an outcome is queued as a message is"
+        ),
+        pytest.param(parked(head=800), outcome("done"), "session_events", id="an outcome into the reserve of events"),
         pytest.param(parked(queue=[4, 5]), result("use_3_x"), ROOM, id="an answer passes a full queue"),
         pytest.param(parked(queue=[4, 5]), interrupt(), ROOM, id="an interrupt passes a full queue"),
         pytest.param(parked(head=799), message("hi"), ROOM, id="one event before the reserve"),
@@ -168,6 +184,7 @@ def in_requires_action_for_one(story: Story) -> None:
     [
         (at_rest, message("hi"), [("user.message", 1)]),
         (in_a_turn, message("hi"), [("user.message", 3)]),
+        (in_a_turn, outcome("done"), [("user.define_outcome", 3)]),
         (at_rest, interrupt(), [("user.interrupt", 1)]),
         (in_a_turn, interrupt(), [("user.interrupt", 1)]),
         (waiting, result("first"), [("user.custom_tool_result", 1)]),

@@ -13,6 +13,7 @@ from managedagents_server.session.plan import (
     EndTokenBudget,
     EndToolRounds,
     GiveUpWaiting,
+    Grade,
     Rest,
     RunTools,
     Step,
@@ -20,7 +21,7 @@ from managedagents_server.session.plan import (
     plan,
     wake_time,
 )
-from managedagents_server.session.state import Next, OpenUse, Spent, State
+from managedagents_server.session.state import Next, OpenUse, Outcome, Spent, State
 
 IDLE = session_pb2.SESSION_STATUS_IDLE
 RUNNING = session_pb2.SESSION_STATUS_RUNNING
@@ -46,6 +47,14 @@ def with_uses(*due: Next, state: int = RUNNING, overdue: bool = False) -> State:
 
 def at_work(state: int = RUNNING, **more: Any) -> State:
     return State(state=state, turn=1, **more)
+
+
+def to_grade(state: int = RUNNING, **more: Any) -> State:
+    return at_work(state, outcome=Outcome(1, 3), to_grade=True, **more)
+
+
+def further(verdict: int) -> Outcome:
+    return Outcome(1, 3, judged=1, further=verdict)
 
 
 TABLE: list[tuple[str, State, Step]] = [
@@ -80,6 +89,21 @@ TABLE: list[tuple[str, State, Step]] = [
     ("an interrupt of requires_action", parked(NOW - 5, state=IDLE, interrupted={1: 0}), EndInterrupted(1)),
     ("an interrupt of a backoff", at_work(RESCHEDULING, retry_time=NOW + 9, interrupted={1: 0}), EndInterrupted(1)),
     ("an interrupt with a queue", State(state=IDLE, queue=[3], interrupted={4: 0}), EndInterrupted(4)),
+    ("an outcome", State(queue=[1], outcome=Outcome(1, 3)), Ask(1, running=True)),
+    ("a turn that is done", to_grade(), Grade(running=False)),
+    ("a turn that is done, with a queue", to_grade(queue=[9]), Grade(running=False)),
+    ("a turn that is done in its last tool round", to_grade(rounds=ROUNDS), Grade(running=False)),
+    ("a backoff of the grader", to_grade(RESCHEDULING, failures=1, retry_time=NOW + 9), Wait(NOW + 9)),
+    ("a backoff of the grader that is over", to_grade(RESCHEDULING, failures=1, retry_time=NOW), Grade(running=True)),
+    ("an interrupt of the grader", to_grade(interrupted={1: 0}), EndInterrupted(1)),
+    ("a further turn", State(state=RUNNING, outcome=further(5)), Ask(5, running=True)),
+    (
+        "a further turn and an older message",
+        State(state=RUNNING, queue=[4, 6], outcome=further(5)),
+        Ask(4, running=True),
+    ),
+    ("a further turn and a younger message", State(state=RUNNING, queue=[6], outcome=further(5)), Ask(5, running=True)),
+    ("an interrupt before a further turn", State(outcome=further(5), interrupted={6: 0}), EndInterrupted(6)),
     ("two interrupts", State(state=IDLE, interrupted={4: 0, 5: 0}), EndInterrupted(4)),
 ]
 PAUSED: list[tuple[str, State, Step]] = [
@@ -88,6 +112,8 @@ PAUSED: list[tuple[str, State, Step]] = [
     ("a paused parked turn beyond its deadline", parked(NOW - 5, paused_seq=4), Rest()),
     ("a paused backoff", at_work(RESCHEDULING, retry_time=NOW - 5, paused_seq=4), Rest()),
     ("a paused turn without rounds", at_work(rounds=ROUNDS, paused_seq=4), Rest()),
+    ("a paused turn that is done", to_grade(paused_seq=4), Rest()),
+    ("a paused session before a further turn", State(state=RUNNING, outcome=further(5), paused_seq=6), Rest()),
     ("an interrupt while paused", parked(NOW + 5, paused_seq=4, interrupted={1: 0}), EndInterrupted(1)),
 ]
 
@@ -147,6 +173,8 @@ SPENT = Spent(input_tokens=60, output_tokens=40)
         (State(queue=[1], spent=SPENT), EndTokenBudget(1, running=True)),
         (at_work(spent=SPENT), EndTokenBudget(1, running=False)),
         (at_work(RESCHEDULING, retry_time=NOW - 5, spent=SPENT), EndTokenBudget(1, running=False)),
+        (to_grade(spent=SPENT), EndTokenBudget(1, running=False)),
+        (State(state=RUNNING, outcome=further(5), spent=SPENT), EndTokenBudget(5, running=True)),
         (parked(NOW + 50, spent=SPENT), Wait(NOW + 50)),
         (State(spent=SPENT), Rest()),
     ],
@@ -169,6 +197,7 @@ def test_a_used_up_budget_ends_what_would_ask_the_model_and_nothing_else(state: 
         (CloseUnknown(), 0),
         (EndToolRounds(), 0),
         (EndTokenBudget(1, running=True), 0),
+        (Grade(running=False), 0),
     ],
 )
 def test_what_has_something_to_do_is_woken_at_a_start(step: Step, wake: int | None) -> None:

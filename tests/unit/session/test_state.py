@@ -53,6 +53,8 @@ class Imagined:
         self.events: list[Event] = []
         self.now = 1_700_000_000 * SECOND
         self.interrupt: Event | None = None
+        self.is_calm = rng.random() < 0.5
+        """Its client sends little, so that outcomes come to their end."""
 
     def log(self) -> list[Event]:
         while len(self.events) < EVENTS and not self.judge.terminal:
@@ -60,9 +62,13 @@ class Imagined:
             for event in self.next():
                 event.seq = len(self.events) + 1
                 event.create_time.FromNanoseconds(self.now)
-                if event.HasField("user_message") or (event.HasField("user_interrupt") and not event.turn):
+                begins = event.HasField("user_message") or event.HasField("user_define_outcome")
+                if begins or (event.HasField("user_interrupt") and not event.turn):
                     event.turn = event.seq
-                if event.HasField("status_idle") and event.turn == self.judge.turn:
+                reason = event.status_idle.stop_reason
+                if reason.HasField("max_outcome_iterations") or (
+                    event.HasField("status_idle") and event.turn == self.judge.turn
+                ):
                     for name, count in self.judge.turn_spent.items():
                         setattr(event.status_idle.usage, name, count)
                 self.judge.read([event])
@@ -73,8 +79,11 @@ class Imagined:
         judge, rng = self.judge, self.rng
         if self.interrupt is not None and rng.random() < 0.8:
             return self.ends_interrupted(self.interrupt)
-        match rng.randrange(12):
+        match rng.randrange(60 if self.is_calm else 12):
             case 0 | 1:
+                if not judge.outcome and rng.random() < 0.4:
+                    most = rng.randrange(1, 4)
+                    return [Event(user_define_outcome=user_event_pb2.UserDefineOutcome(max_iterations=most))]
                 return [Event(user_message=user_event_pb2.UserMessage(content=[content_pb2.Content()]))]
             case 2 if self.interrupt is None:
                 drop = user_event_pb2.UserInterrupt(drop_queued=rng.random() < 0.5)
@@ -128,9 +137,9 @@ class Imagined:
         judge = self.judge
         if judge.state == session_pb2.SESSION_STATUS_RUNNING and judge.turn:
             return self.answers()
-        if judge.paused or not (judge.turn or judge.queue):
+        if judge.paused or not (judge.turn or judge.waits_for_its_turn):
             return []
-        turn = judge.turn or judge.queue[0]
+        turn = judge.turn or judge.waits_for_its_turn[0]
         return [Event(turn=turn, status_running=status_event_pb2.StatusRunning(attempt=judge.failures + 1))]
 
     def answers(self) -> list[Event]:
@@ -139,13 +148,21 @@ class Imagined:
         response = agent_event_pb2.ModelResponse(usage=usage, attempt=self.judge.failures + 1)
         answer = Event(turn=turn, response_id=f"rsp_{seq}", response=response)
         older = self.judge.to_cover
-        match self.rng.randrange(5):
+        if self.judge.done and self.rng.random() < 0.8:
+            return self.evaluates(answer)
+        if self.judge.towards and not self.judge.done and self.rng.random() < 0.5:
+            what = 0
+        else:
+            what = self.rng.randrange(1, 3) if self.judge.done else self.rng.randrange(5)
+        match what:
             case 4 if older:
                 answer.agent_context_compacted.summary = "what was said"
                 answer.agent_context_compacted.last_turn = self.rng.choice(older)
                 return [answer]
             case 0:
                 answer.agent_message.SetInParent()
+                if self.judge.towards and not self.judge.waits_for_its_turn:
+                    return [answer]
                 return [answer, idle(turn, status_event_pb2.StopReason(end_turn=status_event_pb2.EndTurn()))]
             case 1:
                 wake_time = stamp(self.now + SECOND)
@@ -165,6 +182,16 @@ class Imagined:
             event.agent_custom_tool_use.custom_tool_use_id = f"use_{seq + number}"
             event.agent_custom_tool_use.deadline.CopyFrom(stamp(self.now + 5 * SECOND))
         return uses
+
+    def evaluates(self, verdict: Event) -> list[Event]:
+        judge, met = self.judge, self.rng.random() < 0.4
+        verdict.outcome_evaluated.iteration, verdict.outcome_evaluated.met = judge.judged + 1, met
+        if met and not judge.waits_for_its_turn:
+            return [verdict, Event(status_completed=status_event_pb2.StatusCompleted())]
+        if met or judge.judged + 1 < judge.iterations:
+            return [verdict]
+        reached = status_event_pb2.MaxOutcomeIterations()
+        return [verdict, idle(verdict.turn, status_event_pb2.StopReason(max_outcome_iterations=reached))]
 
 
 @given(logs)
@@ -189,6 +216,8 @@ def test_the_fold_and_the_contract_agree_at_every_seq(log: list[Event]) -> None:
         judge.read([event])
         assert (state.state, bool(state.paused_seq), state.turn) == (judge.state, judge.paused, judge.turn)
         assert (state.queue, list(state.uses)) == (judge.queue, judge.uses)
+        assert (state.to_grade, state.next_turn) == (judge.done, min(judge.waits_for_its_turn, default=0))
+        assert (state.outcome is not None, state.towards is not None) == (bool(judge.outcome), judge.towards)
         assert state.terminal == judge.terminal
 
 
@@ -196,10 +225,15 @@ def test_the_fold_and_the_contract_agree_at_every_seq(log: list[Event]) -> None:
 @some
 def test_usage_is_the_sum_of_what_the_responses_cost(log: list[Event]) -> None:
     state = State()
+    failed = 0
     for event in log:
+        # What the grader is asked moves the position of nothing else.
+        failed += _failed(event) and not state.to_grade
         apply(state, event, SIZE)
     usages = [event.response.usage for event in log if event.HasField("response")]
-    assert state.spent.requests == state.finished - sum(_failed(event) for event in log) == len(usages)
+    verdicts = sum(event.HasField("outcome_evaluated") for event in log)
+    assert state.finished - failed == len(usages) - verdicts
+    assert state.spent.requests == len(usages)
     assert state.spent.input_tokens == sum(usage.input_tokens for usage in usages)
     assert state.spent.output_tokens == sum(usage.output_tokens for usage in usages)
 

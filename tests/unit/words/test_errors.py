@@ -7,7 +7,7 @@ import pytest
 
 import managedagents_server
 from managedagents.v1 import error_pb2
-from managedagents_server.words.errors import InvalidRequest, LimitExceeded, NotImplementedYet, RuntimeFault, Violation
+from managedagents_server.words.errors import InvalidRequest, LimitExceeded, RuntimeFault, Violation
 
 
 def every_fault() -> list[type[RuntimeFault]]:
@@ -27,12 +27,6 @@ def test_a_bad_request_names_every_field_in_its_message_too() -> None:
     fault = InvalidRequest.of(first, second)
     assert fault.violations == (first, second)
     assert fault.message == "definition.name: is required; definition.tools[1]: is a twin"
-
-
-def test_what_is_not_built_yet_is_named() -> None:
-    fault = NotImplementedYet.of("definition.skills")
-    assert fault.metadata == {"field": "definition.skills"}
-    assert "definition.skills" in fault.message
 
 
 @pytest.mark.parametrize("retry_after", [None, 0.0, 1.5])

@@ -32,6 +32,7 @@ from managedagents._errors import (
     NotFoundError,
     NotImplementedByServerError,
     NotThisServiceError,
+    OutcomeActiveError,
     PromiseBrokenError,
     ProviderUnusableError,
     RequestIdReusedError,
@@ -43,7 +44,7 @@ from managedagents._errors import (
     UnavailableError,
     VersionConflictError,
 )
-from managedagents._events import Message, kind_of, stop_reason_of, text, text_of, user_event
+from managedagents._events import Message, kind_of, outcome_event, stop_reason_of, text, text_of, user_event
 from managedagents._follow import Follow, FollowItem
 from managedagents._run import Confirm, OnEvent, RunResult
 from managedagents._tools import Handler, Tools, current_tool_use_id
@@ -74,6 +75,7 @@ __all__ = [
     "NotImplementedByServerError",
     "NotThisServiceError",
     "OnEvent",
+    "OutcomeActiveError",
     "Overrides",
     "PromiseBrokenError",
     "ProviderUnusableError",
@@ -92,6 +94,7 @@ __all__ = [
     "current_tool_use_id",
     "kind_of",
     "load_definition",
+    "outcome_event",
     "parse_definition",
     "parse_environment",
     "parse_overrides",

@@ -216,7 +216,8 @@ class Client:
         on_event: OnEvent | None = None,
         request_id: str | None = None,
     ) -> RunResult:
-        """Send a message, answer what its turn asks for, and return when the turn is over.
+        """Send a message, answer what its turn asks for, and return when the turn is over. With an `outcome_event`
+        instead of a message: when the outcome is.
 
         `tools`: by name, what answers a custom tool use (or a built-in one that runs at the client): a function, sync
         or async, of the input that the model gave, as Python values. What it returns is told to the model: a text,

@@ -111,6 +111,10 @@ class ToolUnusableError(ManagedAgentsError):
     """A tool of the definition cannot be used at this server."""
 
 
+class OutcomeActiveError(ManagedAgentsError):
+    """The session has an outcome that is not over yet (`metadata["seq"]`): wait for its end, or interrupt it."""
+
+
 class UnauthenticatedError(ManagedAgentsError):
     """No token, or one that the server does not know."""
 
@@ -170,6 +174,7 @@ BY_REASON: Mapping[str, type[ManagedAgentsError]] = {
     "LIMIT_EXCEEDED": LimitExceededError,
     "PROVIDER_UNUSABLE": ProviderUnusableError,
     "TOOL_UNUSABLE": ToolUnusableError,
+    "OUTCOME_ACTIVE": OutcomeActiveError,
     "UNAUTHENTICATED": UnauthenticatedError,
     "EVENT_UNREADABLE": EventUnreadableError,
     "INTERNAL": ServerFaultError,

@@ -20,6 +20,12 @@ def user_event(said: Message) -> user_event_pb2.UserEvent:
     return user_event_pb2.UserEvent(user_message=user_event_pb2.UserMessage(content=_blocks(said)))
 
 
+def outcome_event(criteria: str, max_iterations: int | None = None) -> user_event_pb2.UserEvent:
+    """The user event that says what "done" means. `max_iterations`: 1 to 20; None is 3."""
+    outcome = user_event_pb2.UserDefineOutcome(criteria=criteria, max_iterations=max_iterations)
+    return user_event_pb2.UserEvent(user_define_outcome=outcome)
+
+
 def _blocks(said: str | content_pb2.Content | Sequence[content_pb2.Content]) -> Iterable[content_pb2.Content]:
     if isinstance(said, str):
         return [text(said)]

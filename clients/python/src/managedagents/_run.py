@@ -35,22 +35,22 @@ logger = logging.getLogger("managedagents")
 
 @dataclass(slots=True)
 class RunResult:
-    """How the turn of a message ended."""
+    """How the turn of a message ended, or an outcome."""
 
     seq: int
-    """The seq of the message, which numbers its turn."""
+    """The seq of the message, which numbers its turn; or of the outcome."""
     stop_reason: str = ""
     """As in status.idle: end_turn, max_tokens, interrupted, refusal, max_tool_rounds, retries_exhausted, error, …;
     requires_action where nothing here can answer what the turn waits for; dropped where the message was dropped from
-    the queue; outcome_evaluated where the turn was judged; completed, failed, archived or deleted where the session
-    ended.
+    the queue; outcome_evaluated where the turn of a message was judged; completed, failed, archived or deleted where
+    the session ended. An outcome that is met ends in completed, one that is not in max_outcome_iterations.
     """
     text: str = ""
-    """What the agent said last in the turn. Empty: nothing."""
+    """What the agent said last in the turn, or for the outcome. Empty: nothing."""
     events: list[event_pb2.SessionEvent] = field(default_factory=list)
-    """The events of the turn, in order of seq."""
+    """The events of the turn, or of the outcome's turns, in order of seq."""
     usage: model_pb2.Usage = field(default_factory=model_pb2.Usage)
-    """What the turn cost. Zero where it did not end with status.idle."""
+    """What the turn cost, zero where it did not end with status.idle; of an outcome, what its turns cost."""
     error: status_event_pb2.ErrorEvent | None = None
     """The last error of the turn that it did not go on from. None: there was none."""
     waits_for: tuple[str, ...] = ()
@@ -77,6 +77,8 @@ class Run:
         self._result = RunResult(seq)
         self._turns = {seq}
         self._is_outcome = False
+        self._is_towards = False
+        """The outcome's first turn has begun."""
         self._said_in = ""
         self._to_confirm: dict[str, ToolUse] = {}
         self._earlier: set[str] = set()
@@ -112,7 +114,8 @@ class Run:
     async def _follow(self, group: asyncio.TaskGroup) -> None:
         async with self._client.follow(self._session_id, self._result.seq - 1) as events:
             while (event := await self._next(events)) is not None:
-                ours = event.turn in self._turns
+                # What a message's turn within the outcome led to is judged for the outcome.
+                ours = event.turn in self._turns or (self._is_towards and event.HasField("outcome_evaluated"))
                 self._settle(event, group)
                 use = use_of(event)
                 if use is not None:
@@ -170,6 +173,8 @@ class Run:
 
     async def _keep(self, event: event_pb2.SessionEvent) -> None:
         self._result.events.append(event)
+        if self._is_outcome and event.HasField("response"):
+            _add(self._result.usage, event.response.usage)
         if event.HasField("agent_message"):
             words = text_of(event.agent_message.content)
             same = bool(event.response_id) and event.response_id == self._said_in
@@ -192,6 +197,8 @@ class Run:
             return True
         if which == "user_define_outcome" and event.seq == result.seq:
             self._is_outcome = True
+        if which == "status_running" and ours:
+            self._is_towards = self._is_outcome
         if which == "outcome_evaluated" and ours:
             if self._is_outcome:
                 self._turns.add(event.seq)
@@ -205,13 +212,17 @@ class Run:
         if result.seq in reason.interrupted.dropped_seqs:
             result.stop_reason = "dropped"
             return True
-        if not ours:
+        if self._is_towards and reason.HasField("end_turn"):
+            # A message's turn comes next, and it is judged after that one.
+            return False
+        if not ours and (not self._is_towards or reason.HasField("requires_action")):
             return False
         waits_for = tuple(reason.requires_action.ids)
         if any(use in self._at_work or self._answers.in_hand(self._session_id, use) for use in waits_for):
             return False
         result.stop_reason, result.waits_for = stop_reason_of(idle), waits_for
-        result.usage.CopyFrom(idle.usage)
+        if not self._is_outcome:
+            result.usage.CopyFrom(idle.usage)
         return True
 
     async def _decide(self, use: ToolUse, confirm: Confirm) -> None:
@@ -238,3 +249,12 @@ class Run:
             if error.reason not in _TOO_LATE:
                 raise
             logger.info("nobody waits for this answer any more: %s", error)
+
+
+def _add(total: model_pb2.Usage, usage: model_pb2.Usage) -> None:
+    """Sum up what responses cost."""
+    time = total.model_time.ToNanoseconds() + usage.model_time.ToNanoseconds()
+    for counted in usage.DESCRIPTOR.fields:
+        if counted.message_type is None:
+            setattr(total, counted.name, getattr(total, counted.name) + getattr(usage, counted.name))
+    total.model_time.FromNanoseconds(time)

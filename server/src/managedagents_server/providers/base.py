@@ -80,13 +80,26 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Grading:
+    """That a request is a grader's: its answer is a verdict. The response schema is then a wish: a model that
+    follows none is asked without it."""
+
+    iteration: int
+    """1 is the first."""
+    failures: int
+    """Failures in a row of this request so far."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRequest:
     system: str
     conversation: Sequence[Item]
     tools: Sequence[ToolSpec]
     settings: agent_pb2.ModelSettings
     finished: int
-    """Model requests of this session that the log shows as finished: answered, or failed."""
+    """Model requests of this session that the log shows as finished: answered, or failed. Without the grader's."""
+    grading: Grading | None = None
+    """None: it is no grader's."""
 
 
 @dataclass(frozen=True, slots=True)

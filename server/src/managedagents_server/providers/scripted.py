@@ -12,6 +12,7 @@ from managedagents_server.providers.base import (
     Answer,
     Answered,
     Delta,
+    Grading,
     ModelFailure,
     ModelRequest,
     Part,
@@ -34,6 +35,7 @@ class ScriptedModel:
 
     def __init__(self, script: scripted_pb2.ScriptedModel, clock: Clock) -> None:
         self._responses = script.responses
+        self._verdicts = script.grader
         self._clock = clock
         # Finished requests after which each response is used up: a plain one by one, an error by `times`.
         self._used_up = list(accumulate(_uses(response) for response in script.responses))
@@ -43,6 +45,8 @@ class ScriptedModel:
         return SCRIPTED
 
     async def ask(self, request: ModelRequest, on_delta: Callable[[Delta], None]) -> Answer:
+        if request.grading is not None:
+            return await self._judge(request.grading)
         _check_results(request)
         response = self._responses[min(bisect_right(self._used_up, request.finished), len(self._used_up) - 1)]
         parts = tuple(_parts(response))
@@ -59,6 +63,20 @@ class ScriptedModel:
             model=SCRIPTED,
             usage=_usage(response),
             verbatim=_verbatim(response),
+        )
+
+    async def _judge(self, grading: Grading) -> Answer:
+        if not self._verdicts:
+            raise statuses.REFUSED.failure("this scripted model has no verdicts: `grader` is empty")
+        verdict = self._verdicts[min(grading.iteration, len(self._verdicts)) - 1]
+        await self._sleep_until(self._clock.monotonic() + verdict.delay.ToTimedelta().total_seconds())
+        if verdict.HasField("error") and grading.failures < (verdict.error.times or 1):
+            raise _failure(verdict.error)
+        return Answer(
+            parts=(Text(json.dumps({"met": verdict.met, "reason": verdict.reason}, ensure_ascii=False)),),
+            stop_reason=model_pb2.MODEL_STOP_REASON_END_TURN,
+            model=SCRIPTED,
+            usage=model_pb2.Usage(requests=1),
         )
 
     async def _stream_over(self, parts: Sequence[Part], seconds: float, on_delta: Callable[[Delta], None]) -> None:

@@ -1,6 +1,7 @@
 """What asking a real model is, whoever serves it. Imports the provider library: seconds, so only on first use."""
 
 import asyncio
+import dataclasses
 import itertools
 import json
 import re
@@ -107,6 +108,7 @@ class VendorModel:
 
     async def ask(self, request: ModelRequest, on_delta: Callable[[Delta], None]) -> Answer:
         started = self._clock.monotonic()
+        request = self._within_reach(request)
         settings = self._wire.settings(request.settings)
         messages = history.messages(request.system, request.conversation, self._endpoint, self._wire.takes)
         deltas = answers.Deltas(self._limits.response_bytes)
@@ -129,6 +131,16 @@ class VendorModel:
                 return self._answer(stream, self._clock.monotonic() - started)
         except TimeoutError:
             raise statuses.TIMEOUT.failure(f"the model was silent for {limit:g} s; waited for {waited_for}") from None
+
+    def _within_reach(self, request: ModelRequest) -> ModelRequest:
+        """A grader's request without its schema, where the model is not known to follow one: its words ask for JSON,
+        too."""
+        if request.grading is None or self._wire.model.profile.get("supports_json_schema_output", False):
+            return request
+        settings = agent_pb2.ModelSettings()
+        settings.CopyFrom(request.settings)
+        settings.ClearField("response_schema_json")
+        return dataclasses.replace(request, settings=settings)
 
     async def _open(
         self,

@@ -12,8 +12,8 @@ from managedagents_server.session.around import Around
 from managedagents_server.session.compact import may_compact
 from managedagents_server.session.frames import Event
 from managedagents_server.session.live import LiveEnd, LiveResponse
-from managedagents_server.session.outcome import TOO_LONG, again, given_up, model_of, outcome_of, too_much
 from managedagents_server.session.plan import Ask
+from managedagents_server.session.request import TOO_LONG, again, ended, given_up, model_of, too_much
 from managedagents_server.session.session import Session
 from managedagents_server.session.toolbox import Mcp, Toolbox, why_not
 from managedagents_server.tools import SkillError
@@ -39,17 +39,17 @@ async def ask(session: Session, around: Around, step: Ask) -> None:
             around.log.ring_live(session.key)
 
     try:
-        outcome = await outcome_of(session, _request(session, around, on_delta))
-        if outcome is None:
+        end = await ended(session, _request(session, around, on_delta))
+        if end is None:
             return
         failpoints.hit("model_answered")
         live.closed = True
-        if isinstance(outcome, ModelFailure):
-            logged = session.append(_failed(session, around, outcome, attempt))
+        if isinstance(end, ModelFailure):
+            logged = session.append(_failed(session, around, end, attempt))
         else:
-            logged = _append_answer(session, around, outcome, live)
+            logged = _append_answer(session, around, end, live)
         await logged
-        if not isinstance(outcome, ModelFailure):
+        if not isinstance(end, ModelFailure):
             live.end = LiveEnd.LOGGED
     finally:
         if live.end is None:
@@ -125,8 +125,11 @@ def _append_answer(session: Session, around: Around, answered: _Answered, live: 
     if end is not None:
         return session.append(end)
     if not any(event.WhichOneof("payload") in TOOL_USES for event in produced):
-        usage = state.turn_spent.plus(answer.usage).message()
-        produced.append(events.idle(state.turn, events.end_of(answer), usage))
+        end_of_turn = events.end_of(answer)
+        is_graded = state.towards is not None and end_of_turn.HasField("end_turn") and not state.next_turn
+        if not is_graded:
+            usage = state.turn_spent.plus(answer.usage).message()
+            produced.append(events.idle(state.turn, end_of_turn, usage))
     return session.append(produced, verbatim=None if answer.verbatim is None else Verbatim(provider, answer.verbatim))
 
 

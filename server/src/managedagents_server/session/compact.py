@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from managedagents.v1 import agent_event_pb2, agent_pb2, model_pb2, status_event_pb2
+from managedagents.v1 import model_pb2, status_event_pb2
 from managedagents_server.providers import statuses
 from managedagents_server.providers.base import Answer, ModelFailure, ModelRequest, Said, Text
 from managedagents_server.session import events, sizes, transcript
@@ -10,8 +10,17 @@ from managedagents_server.session.around import Around
 from managedagents_server.session.conversation import Turn
 from managedagents_server.session.frames import Event
 from managedagents_server.session.interruptible import until_interrupted
-from managedagents_server.session.outcome import again, given_up, model_of, outcome_of, too_much
 from managedagents_server.session.plan import Ask
+from managedagents_server.session.request import (
+    again,
+    beside_talk,
+    ended,
+    given_up,
+    model_of,
+    own_settings,
+    too_much,
+    window_of,
+)
 from managedagents_server.session.session import Session
 from managedagents_server.words import failpoints
 
@@ -44,7 +53,7 @@ async def compact(session: Session, around: Around, step: Ask) -> bool:
         # The state may be another one by the time that it is read: decide again.
         await until_interrupted(session, session.conversation())
         return True
-    window = _window(session, around)
+    window = window_of(session, around)
     size = conversation.tokens(step.turn, _beside(session))
     older = conversation.before(step.turn)
     limit = window * (definition.compaction.threshold or _THRESHOLD)
@@ -56,21 +65,15 @@ async def compact(session: Session, around: Around, step: Ask) -> bool:
     # Half of the window leaves room for the summary; after a refusal half of that, and so on.
     room = min(window or size, size) // 2 >> max(0, state.too_long - 1)
     folded = _oldest(older, room - sizes.tokens_of_text(conversation.summary))
-    outcome = await outcome_of(session, _summarise(session, around, conversation.summary, folded, room, window))
-    if outcome is None:
+    end = await ended(session, _summarise(session, around, conversation.summary, folded, room, window))
+    if end is None:
         return True
     failpoints.hit("model_answered")
-    if isinstance(outcome, ModelFailure):
-        await session.append(_failed(session, around, outcome, attempt))
+    if isinstance(end, ModelFailure):
+        await session.append(_failed(session, around, end, attempt))
     else:
-        await session.append(_compacted(session, around, *outcome, folded[-1].turn, attempt, window))
+        await session.append(_compacted(session, around, *end, folded[-1].turn, attempt, window))
     return True
-
-
-def _window(session: Session, around: Around) -> int:
-    """In tokens; 0: not known. What the policy says is said of the agent's own model."""
-    said, known = session.definition.compaction.window_tokens, around.providers.window(session.definition.model)
-    return (known or said) if session.agent.own_model else (said or known)
 
 
 def _beside(session: Session) -> int:
@@ -95,10 +98,7 @@ async def _summarise(
 ) -> tuple[str, Answer]:
     """The summary, and the provider that it is from."""
     model = await model_of(session, around)
-    settings = agent_pb2.ModelSettings()
-    settings.CopyFrom(session.definition.model_settings)
-    for of_answers in ("max_tokens", "response_schema_json", "stop_sequences", "thinking_effort"):
-        settings.ClearField(of_answers)
+    settings = own_settings(session)
     if 0 < window < _SMALL_WINDOW:
         settings.max_tokens = window // _SUMMARY_SHARE
     request = ModelRequest(
@@ -124,13 +124,7 @@ def _compacted(
     if window:
         # One that filled the window would leave no room for the talk, for ever.
         summary = transcript.cut(summary, window // 2 * sizes.BYTES_A_TOKEN)
-    turn = session.state.turn
-    event = Event(turn=turn, response_id=f"rsp_{turn}_s{session.state.head + 1}")
-    event.response.CopyFrom(
-        agent_event_pb2.ModelResponse(
-            model=answer.model, provider=provider, attempt=attempt, stop_reason=answer.stop_reason, usage=answer.usage
-        )
-    )
+    event = beside_talk(session, "s", provider, answer, attempt)
     event.agent_context_compacted.summary = summary
     event.agent_context_compacted.last_turn = last_turn
     return too_much(session, around, [event], b"") or [event]

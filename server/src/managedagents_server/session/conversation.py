@@ -30,6 +30,10 @@ class Conversation:
         self.summary = ""
         """Of the turns before those of `turns`. Empty: there are none."""
         self.turns: list[Turn] = []
+        self.criteria = ""
+        """Of the last outcome whose first turn began."""
+        self._outcome = 0
+        """That turn."""
         self._queued: dict[int, Event] = {}
         self._response = ""
         self._answer: list[Event] = []
@@ -57,11 +61,17 @@ class Conversation:
         """The turns that are told and began before this one, which may not have begun yet."""
         return [earlier for earlier in self.turns if earlier.turn != turn and earlier.items]
 
+    @property
+    def towards(self) -> list[Turn]:
+        """The turns since the first one of the last outcome; without those that the summary covers."""
+        first = next((index for index, turn in enumerate(self.turns) if turn.turn == self._outcome), 0)
+        return self.turns[first:]
+
     def tokens(self, turn: int, beside: int) -> int:
         """About how many tokens the next request of this turn holds; `beside`: those of the system prompt and the
         tools."""
         queued = self._queued.get(turn)
-        to_come = sizes.tokens_of_content(queued.user_message.content) if queued is not None else 0
+        to_come = sizes.tokens_of_content(said_of(queued)) if queued is not None else 0
         if self._measured:
             return self._measured + self._since + to_come
         told = sum(earlier.tokens for earlier in self.turns)
@@ -73,11 +83,15 @@ class Conversation:
         if kind == "agent_context_compacted":
             self._compact(event)
             return
+        if kind == "outcome_evaluated":
+            if not event.outcome_evaluated.met:
+                self._queued[event.seq] = event
+            return
         if event.response_id:
             self._add_answer(event, verbatim)
             return
         match kind:
-            case "user_message":
+            case "user_message" | "user_define_outcome":
                 self._queued[event.seq] = event
             case "status_running" if not self.turns or event.turn != self.turns[-1].turn:
                 self._begin(event.turn)
@@ -102,7 +116,10 @@ class Conversation:
 
     def _begin(self, turn: int) -> None:
         self.turns.append(Turn(turn))
-        said = Said(self._queued.pop(turn).user_message.content)
+        event = self._queued.pop(turn)
+        if event.HasField("user_define_outcome"):
+            self.criteria, self._outcome = event.user_define_outcome.criteria, turn
+        said = Said(said_of(event))
         self._grow(said, sizes.tokens_of_content(said.content))
 
     def _grow(self, item: Item, tokens: int) -> None:
@@ -150,11 +167,34 @@ class Conversation:
 _HEADING = "[Summary of the conversation before this message]\n"
 
 
+_DEFINED = (
+    "Work until the following criteria are met. When you answer without calling a tool, somebody else judges by them, "
+    "and by what you did and said, whether they are. The criteria:\n\n"
+)
+_NOT_MET = "The criteria are not met yet. The judgement:\n\n"
+_GO_ON = "\n\nGo on until they are met."
+
+
+def said_of(event: Event) -> Sequence[content_pb2.Content]:
+    """What the model is told at the beginning of the turn that the event numbers."""
+    match event.WhichOneof("payload"):
+        case "user_define_outcome":
+            return [_text(_DEFINED + event.user_define_outcome.criteria)]
+        case "outcome_evaluated":
+            return [_text(_NOT_MET + (event.outcome_evaluated.reason or "No reason was given.") + _GO_ON)]
+        case _:
+            return event.user_message.content
+
+
+def _text(words: str) -> content_pb2.Content:
+    return content_pb2.Content(text=content_pb2.TextContent(text=words))
+
+
 def _after(words: str, content: Sequence[content_pb2.Content]) -> list[content_pb2.Content]:
     """The content with words before it, in one text where it begins with one: some servers take no more than that."""
     if content and content[0].HasField("text"):
         words, content = f"{words}\n\n{content[0].text.text}", content[1:]
-    return [content_pb2.Content(text=content_pb2.TextContent(text=words)), *content]
+    return [_text(words), *content]
 
 
 def rebuild(events: Iterable[Event], verbatims: Mapping[int, Verbatim]) -> Conversation:

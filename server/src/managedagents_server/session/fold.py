@@ -6,9 +6,9 @@ when it changes.
 
 from collections.abc import Iterable
 
-from managedagents.v1 import agent_event_pb2, event_pb2, session_pb2, status_event_pb2, user_event_pb2
+from managedagents.v1 import agent_event_pb2, event_pb2, model_pb2, session_pb2, status_event_pb2, user_event_pb2
 from managedagents_server.session.frames import from_frame
-from managedagents_server.session.state import Next, OpenUse, Spent, State
+from managedagents_server.session.state import DEFAULT_ITERATIONS, Next, OpenUse, Outcome, Spent, State
 
 Event = event_pb2.SessionEvent
 
@@ -28,6 +28,9 @@ MODEL_FAILURES = frozenset(
     }
 )
 """Errors that are the end of a model request."""
+
+
+_CUT_SHORT = frozenset({model_pb2.MODEL_STOP_REASON_MAX_TOKENS, model_pb2.MODEL_STOP_REASON_REFUSAL})
 
 
 def fold(frames: Iterable[bytes]) -> State:
@@ -55,9 +58,13 @@ def apply(state: State, event: Event, size: int) -> None:
 
 def _answered_by(state: State, event: Event) -> None:
     state.response = event.response_id
-    if not event.HasField("agent_context_compacted"):
+    kind = event.WhichOneof("payload")
+    if kind != "outcome_evaluated":
+        state.finished += 1
+    if kind not in ("agent_context_compacted", "outcome_evaluated"):
         state.rounds += 1
-    state.finished += 1
+        # Until a use of the same answer, or a status.idle in its write, says otherwise.
+        state.to_grade = state.towards is not None and event.response.stop_reason not in _CUT_SHORT
     state.failures = 0
     state.spent.add(event.response.usage)
     state.turn_spent.add(event.response.usage)
@@ -67,12 +74,20 @@ def _user_message(state: State, event: Event) -> None:
     state.queue.append(event.seq)
 
 
+def _user_define_outcome(state: State, event: Event) -> None:
+    state.queue.append(event.seq)
+    defined = event.user_define_outcome
+    most = defined.max_iterations if defined.HasField("max_iterations") else DEFAULT_ITERATIONS
+    state.outcome = Outcome(event.seq, most)
+
+
 def _user_interrupt(state: State, event: Event) -> None:
     drop_below = event.seq if event.user_interrupt.drop_queued else 0
     state.interrupted[event.turn] = max(drop_below, state.interrupted.get(event.turn, 0))
 
 
 def _custom_tool_use(state: State, event: Event) -> None:
+    state.to_grade = False
     use = event.agent_custom_tool_use
     deadline = use.deadline.ToNanoseconds() - _stood_still(state, event)
     state.uses[use.custom_tool_use_id] = OpenUse(use.name, event.seq, Next.CUSTOM_RESULT, deadline)
@@ -90,6 +105,7 @@ def _mcp_tool_use(state: State, event: Event) -> None:
 
 
 def _opened(state: State, event: Event, use: agent_event_pb2.AgentToolUse | agent_event_pb2.AgentMcpToolUse) -> OpenUse:
+    state.to_grade = False
     opened = state.uses[use.tool_use_id] = OpenUse(use.name, event.seq, Next.RUN)
     if use.HasField("deadline"):
         opened.deadline = use.deadline.ToNanoseconds() - _stood_still(state, event)
@@ -134,7 +150,10 @@ def _mcp_tool_result(state: State, event: Event) -> None:
 def _running(state: State, event: Event) -> None:
     if event.turn != state.turn:
         state.turn = event.turn
-        state.queue.remove(event.turn)
+        if state.outcome is not None and event.turn == state.outcome.further:
+            state.outcome.further = 0
+        else:
+            state.queue.remove(event.turn)
         state.rounds = 0
         state.failures = 0
         state.turn_spent = Spent()
@@ -150,9 +169,20 @@ def _idle(state: State, event: Event) -> None:
             state.uses[use_id].overdue = True
         return
     dropped = set(reason.interrupted.dropped_seqs)
+    is_dropped = state.outcome is not None and state.outcome.seq in dropped
+    # With end_turn a message's turn comes next, and it is judged after that one.
+    is_over = state.towards is not None and not reason.HasField("end_turn")
+    if is_dropped or is_over:
+        state.outcome = None
     state.queue = [seq for seq in state.queue if seq not in dropped]
     state.interrupted.pop(event.turn, None)
+    _close(state)
+
+
+def _close(state: State) -> None:
+    """The open turn ends."""
     state.turn = 0
+    state.to_grade = False
     state.uses.clear()
     state.failures = 0
     state.must_compact = False
@@ -164,9 +194,13 @@ def _idle(state: State, event: Event) -> None:
 def _rescheduling(state: State, event: Event) -> None:
     state.state = session_pb2.SESSION_STATUS_RESCHEDULING
     state.failures = event.status_rescheduling.attempt
-    state.finished += 1
+    if not state.to_grade:
+        state.finished += 1
+    elif state.outcome is not None and event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_REJECTED:
+        state.outcome.schemaless = True
     if event.status_rescheduling.cause == status_event_pb2.ERROR_CODE_MODEL_CONTEXT_TOO_LONG:
-        state.must_compact = True
+        # What the grader is told is cut shorter instead.
+        state.must_compact = not state.to_grade
         state.too_long += 1
     state.retry_time = event.status_rescheduling.wake_time.ToNanoseconds() - _stood_still(state, event)
 
@@ -178,7 +212,7 @@ def _stood_still(state: State, event: Event) -> int:
 
 
 def _error(state: State, event: Event) -> None:
-    if event.error.code in MODEL_FAILURES:
+    if event.error.code in MODEL_FAILURES and not state.to_grade:
         state.finished += 1
         if event.error.next == status_event_pb2.ERROR_NEXT_TURN_GOES_ON:
             state.compaction_failed = True
@@ -187,6 +221,16 @@ def _error(state: State, event: Event) -> None:
 
 def _compacted(state: State, _: Event) -> None:
     state.must_compact = False
+
+
+def _evaluated(state: State, event: Event) -> None:
+    _close(state)
+    outcome = state.outcome
+    if outcome is None:
+        raise ValueError(f"seq {event.seq} judges an outcome, and there is none")
+    outcome.judged = event.outcome_evaluated.iteration
+    if not event.outcome_evaluated.met and outcome.judged < outcome.most:
+        outcome.further = event.seq
 
 
 def _paused(state: State, event: Event) -> None:
@@ -218,6 +262,7 @@ def _archived(state: State, _: Event) -> None:
 
 _FOLDS = {
     "user_message": _user_message,
+    "user_define_outcome": _user_define_outcome,
     "user_interrupt": _user_interrupt,
     "user_custom_tool_result": _custom_tool_result,
     "user_tool_confirmation": _confirmation,
@@ -229,6 +274,7 @@ _FOLDS = {
     "agent_tool_result": _tool_result,
     "agent_mcp_tool_result": _mcp_tool_result,
     "agent_context_compacted": _compacted,
+    "outcome_evaluated": _evaluated,
     "status_running": _running,
     "status_idle": _idle,
     "status_rescheduling": _rescheduling,

@@ -6,6 +6,7 @@ from managedagents_server.session.frames import Event
 from managedagents_server.session.state import Next, State
 from managedagents_server.words.errors import (
     LimitExceeded,
+    OutcomeActive,
     RuntimeFault,
     SessionTerminal,
     ToolUseClosed,
@@ -30,6 +31,8 @@ def refusal(state: State, event: user_event_pb2.UserEvent, limits: Limits) -> Ru
     match event.WhichOneof("event"):
         case "user_message":
             return _no_room_for_message(state, event.ByteSize(), limits)
+        case "user_define_outcome":
+            return _one_at_a_time(state) or _no_room_for_message(state, event.ByteSize(), limits)
         case "user_custom_tool_result" | "user_tool_confirmation" | "user_tool_result" as kind:
             return _nobody_waits(state, answered(event), kind) or no_room(state, limits)
     return no_room(state, limits)
@@ -68,6 +71,13 @@ def _nobody_waits(state: State, use_id: str, kind: str) -> RuntimeFault | None:
     return ToolUseNotFound(f"the tool use {use_id} does not wait for {name}", tool_use_id=use_id)
 
 
+def _one_at_a_time(state: State) -> RuntimeFault | None:
+    if state.outcome is None:
+        return None
+    seq = state.outcome.seq
+    return OutcomeActive(f"the outcome of seq {seq} is not over; wait for its end, or interrupt it", seq=seq)
+
+
 def _no_room_for_message(state: State, size: int, limits: Limits) -> RuntimeFault | None:
     if len(state.queue) >= limits.queued_messages:
         return LimitExceeded(
@@ -102,6 +112,8 @@ def logged(state: State, event: user_event_pb2.UserEvent) -> list[Event]:
     match event.WhichOneof("event"):
         case "user_message":
             return [Event(turn=own, user_message=event.user_message)]
+        case "user_define_outcome":
+            return [Event(turn=own, user_define_outcome=event.user_define_outcome)]
         case "user_interrupt":
             return [Event(turn=state.turn or own, user_interrupt=event.user_interrupt)]
         case "user_custom_tool_result":

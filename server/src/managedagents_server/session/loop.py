@@ -11,6 +11,7 @@ from managedagents_server.session.around import Around
 from managedagents_server.session.ask import ask
 from managedagents_server.session.compact import compact
 from managedagents_server.session.frames import Event
+from managedagents_server.session.grade import grade
 from managedagents_server.session.hands import run_tools
 from managedagents_server.session.interruptible import until_interrupted
 from managedagents_server.session.plan import (
@@ -20,6 +21,7 @@ from managedagents_server.session.plan import (
     EndTokenBudget,
     EndToolRounds,
     GiveUpWaiting,
+    Grade,
     Rest,
     RunTools,
     Step,
@@ -44,7 +46,7 @@ async def run(session: Session, around: Around) -> int | None:
                 case Wait(until):
                     failpoints.hit("waiting")
                     return until
-                case Ask() | RunTools() if not slot:
+                case Ask() | Grade() | RunTools() if not slot:
                     # The state may be another one by the time that there is a slot: decide again.
                     slot = await until_interrupted(session, _take_slot(held, session, around)) or False
                 case RunTools():
@@ -52,6 +54,8 @@ async def run(session: Session, around: Around) -> int | None:
                 case Ask():
                     if not await compact(session, around, step):
                         await ask(session, around, step)
+                case Grade():
+                    await grade(session, around, step)
                 case _:
                     await session.append(_settling(session, step))
         return None

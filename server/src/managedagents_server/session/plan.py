@@ -70,7 +70,26 @@ class Ask:
     """status.running is logged first: the turn begins, goes on, or tries again."""
 
 
-Step = Rest | Wait | EndInterrupted | CloseUnknown | RunTools | GiveUpWaiting | EndToolRounds | EndTokenBudget | Ask
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Ask the grader about the open turn."""
+
+    running: bool
+    """status.running is logged first: it tries again."""
+
+
+Step = (
+    Rest
+    | Wait
+    | EndInterrupted
+    | CloseUnknown
+    | RunTools
+    | GiveUpWaiting
+    | EndToolRounds
+    | EndTokenBudget
+    | Ask
+    | Grade
+)
 
 
 def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, token_budget: int | None) -> Step:
@@ -85,18 +104,21 @@ def plan(state: State, now: int, no_deadline_before: int, tool_rounds: int, toke
     if state.paused_seq:
         return Rest()
     if not state.turn:
-        if not state.queue:
+        if not state.next_turn:
             return Rest()
-        return (EndTokenBudget if used_up else Ask)(state.queue[0], running=True)
+        return (EndTokenBudget if used_up else Ask)(state.next_turn, running=True)
     if state.uses:
         return _with_uses(state, now, no_deadline_before)
     if state.retry_time > now:
         return Wait(state.retry_time)
     if used_up:
         return EndTokenBudget(state.turn, running=False)
+    running = state.state != session_pb2.SESSION_STATUS_RUNNING
+    if state.to_grade:
+        return Grade(running)
     if state.rounds >= tool_rounds:
         return EndToolRounds()
-    return Ask(state.turn, running=state.state != session_pb2.SESSION_STATUS_RUNNING)
+    return Ask(state.turn, running)
 
 
 def _with_uses(state: State, now: int, no_deadline_before: int) -> Step:

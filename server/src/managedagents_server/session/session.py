@@ -37,7 +37,8 @@ def number(state: State, events: Sequence[Event], now: int, *, group: int) -> li
 
 
 def fields_of(state: State, wake_time: int | None) -> SessionFields:
-    open_turn = state.turn > 0 and not state.terminal
+    # Between two of an outcome's turns it still needs what its agent was given.
+    open_turn = (state.turn > 0 or state.towards is not None) and not state.terminal
     return SessionFields(state.head, state.log_bytes, int(state.status), wake_time, state.dump(), open_turn)
 
 

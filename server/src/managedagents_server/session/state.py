@@ -5,12 +5,12 @@ events.
 """
 
 import json
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from enum import IntEnum
 
 from managedagents.v1 import model_pb2, session_pb2
 
-FOLD = 3
+FOLD = 4
 """The version of the fold. Raise it when the fold changes: checkpoints of another version are thrown away."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -113,6 +113,26 @@ class Spent:
         return usage
 
 
+DEFAULT_ITERATIONS = 3
+"""Of an outcome that does not say."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the session is to work towards. It is over when it is no longer there."""
+
+    seq: int
+    """Of user.define_outcome."""
+    most: int
+    """Iterations."""
+    judged: int = 0
+    """Iterations that were."""
+    schemaless: bool = False
+    """The provider rejected the grader's request, perhaps for its schema: it is asked without one."""
+    further: int = 0
+    """The verdict that numbers the next turn, which has not begun; 0: none."""
+
+
 @dataclass(slots=True)
 class State:
     head: int = 0
@@ -120,7 +140,11 @@ class State:
     state: int = session_pb2.SESSION_STATUS_QUEUED
     """The SessionStatus underneath the pause flag."""
     queue: list[int] = field(default_factory=list)
-    """The seqs of the messages that wait for their turn."""
+    """The seqs of the messages that wait for their turn, an outcome among them."""
+    outcome: Outcome | None = None
+    """Queued, or worked towards."""
+    to_grade: bool = False
+    """The model is done with the open turn, which the grader is to judge."""
     turn: int = 0
     """The open turn; 0: none."""
     uses: dict[str, OpenUse] = field(default_factory=dict)
@@ -137,7 +161,7 @@ class State:
     retry_time: int = 0
     """Rescheduling: wall time in nanoseconds at which the next attempt is due."""
     finished: int = 0
-    """Model requests that the log shows as finished: answered, or failed."""
+    """Model requests that the log shows as finished: answered, or failed. Without the grader's."""
     response: str = ""
     """The id of the last model response."""
     interrupted: dict[int, int] = field(default_factory=dict)
@@ -159,6 +183,19 @@ class State:
         return self.state
 
     @property
+    def next_turn(self) -> int:
+        """The turn that begins when none is open: the oldest of what waits. 0: nothing does."""
+        waiting = self.queue[:1]
+        if self.outcome is not None and self.outcome.further:
+            waiting.append(self.outcome.further)
+        return min(waiting, default=0)
+
+    @property
+    def towards(self) -> Outcome | None:
+        """The outcome whose first turn has begun."""
+        return None if self.outcome is None or self.outcome.seq in self.queue else self.outcome
+
+    @property
     def waiting(self) -> list[str]:
         """The uses that wait for the client."""
         return [use_id for use_id, use in self.uses.items() if use.waits]
@@ -174,6 +211,7 @@ class State:
             [id_, use.name, use.seq, use.next, use.deadline, use.patience, use.overdue, use.mcp, use.at_client]
             for id_, use in self.uses.items()
         ]
+        values["outcome"] = None if self.outcome is None else astuple(self.outcome)
         values["interrupted"] = list(self.interrupted.items())
         values["spent"] = self.spent.values()
         values["turn_spent"] = self.turn_spent.values()
@@ -189,6 +227,7 @@ class State:
             values["uses"] = {
                 id_: OpenUse(name, seq, Next(due), *rest) for id_, name, seq, due, *rest in values["uses"]
             }
+            values["outcome"] = None if values["outcome"] is None else Outcome(*values["outcome"])
             values["interrupted"] = dict(values["interrupted"])
             values["spent"] = Spent(*values["spent"])
             values["turn_spent"] = Spent(*values["turn_spent"])
@@ -198,6 +237,5 @@ class State:
 
 
 _SPENT = tuple(entry.name for entry in fields(Spent))
-_PLAIN = tuple(
-    entry.name for entry in fields(State) if entry.name not in ("uses", "interrupted", "spent", "turn_spent")
-)
+_NOT_PLAIN = frozenset({"uses", "outcome", "interrupted", "spent", "turn_spent"})
+_PLAIN = tuple(entry.name for entry in fields(State) if entry.name not in _NOT_PLAIN)

@@ -1,4 +1,4 @@
-"""The older part of a conversation as one text, for the model that is to summarise it: without its tools and
+"""A part of a conversation as one text, for the model that is to summarise or to judge it: without its tools and
 attachments, so that any model can read it, also one that none of it was written for."""
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,16 +22,21 @@ _CUT = "\n[… left out …]\n"
 
 
 def prompt(summary: str, turns: Sequence[Turn], most_bytes: int) -> str:
-    """About `most_bytes` long at the most; a turn that has more than its share loses its middle."""
-    told = [_told(turn) for turn in turns]
+    """About `most_bytes` long at the most."""
     summary = cut(summary, most_bytes * 3 // 4)
-    share = max(200, (most_bytes - len(summary.encode())) // len(told))
-    if sum(len(text.encode()) for text in told) > most_bytes:
-        told = [cut(text, share) for text in told]
-    talk = "\n\n".join(told)
+    talk = told(turns, most_bytes - len(summary.encode()))
     # The notes come last: what stands near the end is least likely to be lost.
     notes = f"The notes so far:\n{summary}\n\n" if summary else ""
     return f"The conversation:\n\n{talk}\n\n{notes}{_TASK}"
+
+
+def told(turns: Sequence[Turn], most_bytes: int) -> str:
+    """Where they are longer together, the turns that have more than their share lose their middle."""
+    texts = [_told(turn) for turn in turns]
+    if sum(len(text.encode()) for text in texts) > most_bytes:
+        share = max(200, most_bytes // len(texts))
+        texts = [cut(text, share) for text in texts]
+    return "\n\n".join(texts)
 
 
 def cut(text: str, most_bytes: int) -> str:
@@ -50,19 +55,19 @@ def _told(turn: Turn) -> str:
 def _lines(item: Item) -> Iterator[str]:
     match item:
         case Said(content):
-            yield f"User: {_content(content)}"
+            yield f"User: {words(content)}"
         case Answered(answer):
             for event in answer:
                 yield from _answer(event)
         case Results(results):
             for result in results:
-                yield f"{'Error' if result.is_error else 'Result'} of {result.name}: {_content(result.content)}"
+                yield f"{'Error' if result.is_error else 'Result'} of {result.name}: {words(result.content)}"
 
 
 def _answer(event: Event) -> Iterator[str]:
     match event.WhichOneof("payload"):
         case "agent_message":
-            yield f"Assistant: {_content(event.agent_message.content)}"
+            yield f"Assistant: {words(event.agent_message.content)}"
         case "agent_custom_tool_use":
             yield _call(event.agent_custom_tool_use.name, event.agent_custom_tool_use.input_json)
         case "agent_tool_use":
@@ -79,7 +84,7 @@ def _call(name: str, input_json: str) -> str:
     return f"The assistant called {name} with {input_json}"
 
 
-def _content(blocks: Iterable[content_pb2.Content]) -> str:
+def words(blocks: Iterable[content_pb2.Content]) -> str:
     return " ".join(_block(block) for block in blocks)
 
 

@@ -51,11 +51,9 @@ class MalformedRequest(RuntimeFault):
 
 
 class NotImplementedYet(RuntimeFault):
-    reason = error_pb2.ERROR_REASON_NOT_IMPLEMENTED
+    """Nothing is, now. A part that is not built is refused with this, never silently ignored."""
 
-    @classmethod
-    def of(cls, field: str) -> "NotImplementedYet":
-        return cls(f"{field} is not implemented by this server", field=field)
+    reason = error_pb2.ERROR_REASON_NOT_IMPLEMENTED
 
 
 class AgentNotFound(RuntimeFault):
@@ -133,6 +131,10 @@ class ProviderUnusable(RuntimeFault):
 
 class ToolUnusable(RuntimeFault):
     reason = error_pb2.ERROR_REASON_TOOL_UNUSABLE
+
+
+class OutcomeActive(RuntimeFault):
+    reason = error_pb2.ERROR_REASON_OUTCOME_ACTIVE
 
 
 class InvalidPageToken(RuntimeFault):

@@ -157,7 +157,9 @@ class _Chat:
                 if status.status in _TERMINAL:
                     click.secho(f"· the session is {status_name(status.status)}", dim=True, err=True)
                     return None
-                if not status.turn and not status.queued_messages:
+                # Between two turns of an outcome none is open, and it runs.
+                between = status.state == session_pb2.SESSION_STATUS_RUNNING
+                if not (status.turn or status.queued_messages or between):
                     return []
                 await self._show_until(items, None)
 

@@ -39,6 +39,7 @@ _STOPS: Mapping[str, str] = {
     "max_tokens": "the answer is cut off: it reached the limit of output tokens",
     "refusal": "the model declined to answer",
     "max_tool_rounds": "stopped: the turn reached its limit of tool rounds",
+    "max_outcome_iterations": "stopped: the outcome was not met within its iterations",
     "token_budget": "the session's token budget is used up: start a new session",
     # An error stands before these, or the prompt says what is waited for.
     "end_turn": "",
@@ -83,6 +84,12 @@ def decision_words(name: str, decided: user_event_pb2.UserToolConfirmation) -> s
     if decided.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW:
         return f"{name} allowed"
     return shortened(f"{name} not allowed: {decided.deny_message}") if decided.deny_message else f"{name} not allowed"
+
+
+def verdict_words(evaluated: status_event_pb2.OutcomeEvaluated) -> str:
+    """How an iteration towards an outcome was judged."""
+    met = "met" if evaluated.met else "not met"
+    return f"iteration {evaluated.iteration}: {met}{f': {evaluated.reason}' if evaluated.reason else ''}"
 
 
 def usage_words(usage: model_pb2.Usage) -> str:

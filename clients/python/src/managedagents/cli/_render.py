@@ -4,6 +4,7 @@ import click
 
 from managedagents._events import kind_of, stop_reason_of, text_of
 from managedagents._uses import use_of
+from managedagents.cli._phrases import verdict_words
 from managedagents.cli._terminal import plain
 from managedagents.v1 import agent_event_pb2, event_pb2, status_event_pb2, user_event_pb2
 
@@ -56,8 +57,7 @@ def _words_of_status(event: event_pb2.SessionEvent) -> str:
     if which == "error":
         return f"{code_name(event.error.code)}: {event.error.message}"
     if which == "outcome_evaluated":
-        outcome = event.outcome_evaluated
-        return f"iteration {outcome.iteration}: {'met' if outcome.met else 'not met'}: {outcome.reason}"
+        return verdict_words(event.outcome_evaluated)
     if which == "user_define_outcome":
         return event.user_define_outcome.criteria
     if which == "agent_thinking":

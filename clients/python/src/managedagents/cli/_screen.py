@@ -15,6 +15,7 @@ from managedagents.cli._phrases import (
     shortened,
     stop_words,
     usage_words,
+    verdict_words,
 )
 from managedagents.cli._render import code_name, words_of
 from managedagents.cli._terminal import has_colours, plain
@@ -116,6 +117,10 @@ class Screen:
             return
         elif which == "status_idle":
             self._idle(event.status_idle)
+        elif which == "user_define_outcome":
+            self.notice(f"outcome: {event.user_define_outcome.criteria}")
+        elif which == "outcome_evaluated":
+            self.notice(verdict_words(event.outcome_evaluated), fg="magenta")
         elif which == "status_rescheduling":
             self._unless_quiet(retry_words(event.status_rescheduling))
         elif which == "agent_context_compacted":

@@ -4,7 +4,7 @@ import click
 from google.protobuf import json_format
 
 from managedagents._client import Client
-from managedagents._events import text, user_event
+from managedagents._events import outcome_event, text, user_event
 from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
 from managedagents.cli._connection import asks_server
 from managedagents.cli._output import tell
@@ -30,6 +30,20 @@ async def send(client: Client, session: str, words: str | None, event: user_even
     if (words is None) == (event is None):
         raise click.UsageError("Give a TEXT or an --event.")
     _tell_seq(await client.send(session, event or user_event(words or "")))
+
+
+@click.command()
+@click.argument("session")
+@click.argument("criteria")
+@click.option("--max-iterations", type=int, help="1 to 20. Default: 3.")
+@asks_server
+async def outcome(client: Client, session: str, criteria: str, max_iterations: int | None) -> None:
+    """Let a session work until the CRITERIA are met, and print the outcome's seq.
+
+    A grader judges whenever the agent is done. The session is completed when they are met, and goes idle when they are
+    not within the iterations; `tail` tells.
+    """
+    _tell_seq(await client.send(session, outcome_event(criteria, max_iterations)))
 
 
 @click.command()
@@ -66,4 +80,4 @@ def _tell_seq(seq: int) -> None:
     tell(service_pb2.SendEventResponse(seq=seq), str(seq))
 
 
-COMMANDS = (send, answer, confirm)
+COMMANDS = (send, outcome, answer, confirm)

@@ -86,6 +86,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. A tool of the definition cannot be used at this server, say because it has no sandbox to run it
     in: metadata `field` says which, the message what the operator can do. Not retriable.
     """
+    ERROR_REASON_OUTCOME_ACTIVE: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION. The session has an outcome that is queued or worked towards; metadata `seq` is that of its
+    user.define_outcome. Wait until it is over, or interrupt it. Not retriable as it is.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused or failed: the `reason` of the google.rpc.ErrorInfo (AIP-193; domain `managedagents`) in the
@@ -156,5 +160,9 @@ it. Not retriable.
 ERROR_REASON_TOOL_UNUSABLE: ErrorReason.ValueType  # 23
 """FAILED_PRECONDITION. A tool of the definition cannot be used at this server, say because it has no sandbox to run it
 in: metadata `field` says which, the message what the operator can do. Not retriable.
+"""
+ERROR_REASON_OUTCOME_ACTIVE: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION. The session has an outcome that is queued or worked towards; metadata `seq` is that of its
+user.define_outcome. Wait until it is over, or interrupt it. Not retriable as it is.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -64,9 +64,9 @@ class SessionEvent(_message.Message):
     seq: _builtins.int
     """Starts at 1 and rises by exactly 1 in each session."""
     turn: _builtins.int
-    """The turn that the event belongs to: the seq of its message or outcome. A queued message's turn is its own seq; an
-    answer's is its tool use's; an interrupt's is the turn it acts on, or its own seq when no turn is open; 0 for what
-    belongs to no turn.
+    """The turn that the event belongs to: the seq of its message or outcome, or of the outcome.evaluated that asked for it.
+    A queued message's turn is its own seq; an answer's is its tool use's; an interrupt's is the turn it acts on, or its
+    own seq when no turn is open; 0 for what belongs to no turn.
     """
     response_id: _builtins.str
     """The model response that produced the event: the same for all its events, unique in the session. Empty for all else."""

@@ -40,7 +40,9 @@ class ScriptedModel(_message.Message):
 
     @_builtins.property
     def grader(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScriptedVerdict]:
-        """The verdicts of an outcome's grader, by iteration; the last one repeats."""
+        """The verdicts of an outcome's grader, by iteration; the last one repeats. Without any the grader's request fails. What
+        the grader is asked does not count as a request of the position.
+        """
 
     def __init__(
         self,
@@ -185,19 +187,31 @@ class ScriptedVerdict(_message.Message):
 
     MET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DELAY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     met: _builtins.bool
     """Whether the outcome is met."""
     reason: _builtins.str
     """Why, in the grader's words."""
+    @_builtins.property
+    def delay(self) -> _duration_pb2.Duration:
+        """How long the verdict takes. Absent: at once."""
+
+    @_builtins.property
+    def error(self) -> Global___ScriptedError:
+        """The request fails `error.times` times, each after the delay, before the verdict is given."""
+
     def __init__(
         self,
         *,
         met: _builtins.bool = ...,
         reason: _builtins.str = ...,
+        delay: _duration_pb2.Duration | None = ...,
+        error: Global___ScriptedError | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["met", b"met", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay", b"delay", "error", b"error", "met", b"met", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -550,7 +550,7 @@ class StatusResponse(_message.Message):
     turn: _builtins.int
     """The open turn; 0 where none is."""
     queued_messages: _builtins.int
-    """Messages that wait for their turn."""
+    """Messages that wait for their turn, an outcome among them."""
     @_builtins.property
     def pending_actions(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.PendingAction]:
         """What the session waits for from its client, in the order of the calls."""

@@ -169,7 +169,7 @@ class ManagedAgentRuntimeServicer:
 
     def SendEvent(self, request, context):
         """Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-        TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+        TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

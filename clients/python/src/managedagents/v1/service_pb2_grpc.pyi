@@ -40,7 +40,7 @@ class ManagedAgentRuntimeStub:
     """
     SendEvent: _aio.UnaryUnaryMultiCallable[_service_pb2.SendEventRequest, _service_pb2.SendEventResponse]
     """Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-    TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+    TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
     """
     StreamEvents: _aio.UnaryStreamMultiCallable[_service_pb2.StreamEventsRequest, _service_pb2.StreamEventsResponse]
     """Follows a session's log: what is after `from_seq`, then what comes. Promises: Ordered (seq rises; by one where nothing
@@ -131,7 +131,7 @@ class ManagedAgentRuntimeServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.SendEventRequest, _abc.Awaitable[_service_pb2.SendEventResponse]],
     ) -> _abc.Awaitable[_service_pb2.SendEventResponse]:
         """Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-        TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+        TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
         """
 
     @_abc_1.abstractmethod

@@ -34,7 +34,7 @@ class _SessionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Session
     SESSION_STATUS_QUEUED: _SessionStatus.ValueType  # 1
     """Started; no turn has run yet."""
     SESSION_STATUS_RUNNING: _SessionStatus.ValueType  # 2
-    """A turn is at work, or waits for an answer inside its deadline."""
+    """A turn is at work, is judged for an outcome, or waits for an answer inside its deadline."""
     SESSION_STATUS_IDLE: _SessionStatus.ValueType  # 3
     """Nothing runs: the last turn has ended, or it is open in requires_action."""
     SESSION_STATUS_RESCHEDULING: _SessionStatus.ValueType  # 4
@@ -56,7 +56,7 @@ SESSION_STATUS_UNSPECIFIED: SessionStatus.ValueType  # 0
 SESSION_STATUS_QUEUED: SessionStatus.ValueType  # 1
 """Started; no turn has run yet."""
 SESSION_STATUS_RUNNING: SessionStatus.ValueType  # 2
-"""A turn is at work, or waits for an answer inside its deadline."""
+"""A turn is at work, is judged for an outcome, or waits for an answer inside its deadline."""
 SESSION_STATUS_IDLE: SessionStatus.ValueType  # 3
 """Nothing runs: the last turn has ended, or it is open in requires_action."""
 SESSION_STATUS_RESCHEDULING: SessionStatus.ValueType  # 4

@@ -388,7 +388,7 @@ Global___MaxToolRounds: _TypeAlias = MaxToolRounds  # noqa: Y015
 
 @_typing.final
 class MaxOutcomeIterations(_message.Message):
-    """The outcome was not met within its iterations."""
+    """The outcome was not met within its iterations. Stands behind the last outcome.evaluated, in the turn that it ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -590,7 +590,10 @@ Global___StatusArchived: _TypeAlias = StatusArchived  # noqa: Y015
 
 @_typing.final
 class OutcomeEvaluated(_message.Message):
-    """An iteration towards an outcome was judged."""
+    """An iteration towards an outcome was judged, by a request of its own whose usage stands beside it. It ends the turn that
+    was judged, in the place of a status.idle. What follows: status.completed, where it is met and nothing is queued; where
+    it is not, a further turn, numbered by this event, or status.idle with max_outcome_iterations.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -598,7 +601,9 @@ class OutcomeEvaluated(_message.Message):
     MET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     iteration: _builtins.int
-    """1 is the first."""
+    """1 is the first. Where messages come in while the grader works there may be more than `max_iterations`: after each
+    of them it is judged again.
+    """
     met: _builtins.bool
     """Whether the criteria are met."""
     reason: _builtins.str

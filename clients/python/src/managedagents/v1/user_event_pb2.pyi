@@ -80,7 +80,7 @@ class UserEvent(_message.Message):
 
     @_builtins.property
     def user_define_outcome(self) -> Global___UserDefineOutcome:
-        """Says what "done" means, and starts work by itself."""
+        """Says what "done" means, and starts work by itself. Queued, as a message is."""
 
     def __init__(
         self,
@@ -128,13 +128,13 @@ Global___UserMessage: _TypeAlias = UserMessage  # noqa: Y015
 
 @_typing.final
 class UserInterrupt(_message.Message):
-    """Stops the turn that runs when this is logged."""
+    """Stops the turn that runs when this is logged, and ends the outcome that is worked towards."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DROP_QUEUED_FIELD_NUMBER: _builtins.int
     drop_queued: _builtins.bool
-    """Also drops the messages that are queued with a lower seq than this event's."""
+    """Also drops the messages that are queued with a lower seq than this event's, an outcome among them."""
     def __init__(
         self,
         *,
@@ -244,7 +244,11 @@ Global___UserToolResult: _TypeAlias = UserToolResult  # noqa: Y015
 
 @_typing.final
 class UserDefineOutcome(_message.Message):
-    """What "done" means."""
+    """What "done" means. Queued like a message, and counted as one. Its first turn is its own seq; a further one is numbered
+    by the outcome.evaluated that asks for it. One at a time: while another one is queued or worked towards,
+    FAILED_PRECONDITION, reason OUTCOME_ACTIVE. It is over with status.completed, or with the first status.idle of a turn
+    since it began that says neither end_turn nor requires_action.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,7 +1,6 @@
 """What a request must be, as far as the request alone tells.
 
-Every function takes the request and the limits, and raises InvalidRequest with all that is wrong, LimitExceeded, or
-NotImplementedYet for what this server does not have yet: never silently ignored.
+Every function takes the request and the limits, and raises InvalidRequest with all that is wrong, or LimitExceeded.
 """
 
 from managedagents_server.rpc.validate.requests import (

@@ -7,6 +7,8 @@ from managedagents_server.rpc.validate.media import image_fault, is_media_type
 from managedagents_server.rpc.validate.problems import Problems, limit
 from managedagents_server.words.limits import Limits
 
+_ITERATIONS_MOST = 20
+
 
 def check_event(problems: Problems, path: str, event: user_event_pb2.UserEvent, limits: Limits) -> None:
     limit("event_bytes", f"the size of {path} in bytes", event.ByteSize(), limits.event_bytes)
@@ -33,8 +35,13 @@ def check_event(problems: Problems, path: str, event: user_event_pb2.UserEvent, 
             returned = event.user_tool_result
             problems.required(f"{path}.user_tool_result.tool_use_id", returned.tool_use_id)
             _check_content(problems, f"{path}.user_tool_result.content", returned.content)
-        case unbuilt:
-            problems.unbuilt(f"{path}.{unbuilt}")
+        case "user_define_outcome":
+            defined = event.user_define_outcome
+            problems.required(f"{path}.user_define_outcome.criteria", defined.criteria.strip())
+            if defined.HasField("max_iterations"):
+                problems.between(
+                    f"{path}.user_define_outcome.max_iterations", defined.max_iterations, 1, _ITERATIONS_MOST
+                )
 
 
 def _check_content(problems: Problems, path: str, blocks: Sequence[content_pb2.Content]) -> None:

@@ -95,8 +95,12 @@ def _check_scripted(problems: Problems, path: str, model: scripted_pb2.ScriptedM
         if problems.full:
             return
         _check_response(problems, f"{path}.responses[{index}]", response)
-    if model.grader:
-        problems.unbuilt(f"{path}.grader")
+    for index, verdict in enumerate(model.grader):
+        if problems.full:
+            return
+        problems.duration(f"{path}.grader[{index}].delay", verdict.delay, 0, _SCRIPTED_TIME_MOST)
+        if verdict.HasField("error"):
+            _check_error(problems, f"{path}.grader[{index}].error", verdict.error)
 
 
 def _check_response(problems: Problems, path: str, response: scripted_pb2.ScriptedResponse) -> None:

@@ -5,7 +5,7 @@ from typing import Self
 
 from google.protobuf.duration_pb2 import Duration
 
-from managedagents_server.words.errors import InvalidRequest, LimitExceeded, NotImplementedYet, Violation
+from managedagents_server.words.errors import InvalidRequest, LimitExceeded, Violation
 
 SECOND = 1_000_000_000
 DAY = 24 * 3600 * SECOND
@@ -20,11 +20,10 @@ _REQUEST_ID_BYTES = 128
 
 
 class Problems:
-    """Raises at the end of its block what was gathered in it: first what is wrong, then what is not built yet."""
+    """Raises at the end of its block what was gathered in it."""
 
     def __init__(self) -> None:
         self._violations: list[Violation] = []
-        self._unbuilt: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -34,8 +33,6 @@ class Problems:
             return
         if self._violations:
             raise InvalidRequest.of(*self._violations)
-        if self._unbuilt is not None:
-            raise NotImplementedYet.of(self._unbuilt)
 
     @property
     def full(self) -> bool:
@@ -45,9 +42,6 @@ class Problems:
     def wrong(self, path: str, why: str) -> None:
         if not self.full:
             self._violations.append(Violation(path, why))
-
-    def unbuilt(self, path: str) -> None:
-        self._unbuilt = self._unbuilt or path
 
     def required(self, path: str, value: Sized) -> None:
         if not value:

@@ -1,11 +1,11 @@
-"""One model request, whatever it is for: what it may end in, and what the log is told of an end that is none of the
-good ones."""
+"""One model request, whatever it is for: what it is asked with, what it may end in, and what the log is told of an end
+that is none of the good ones."""
 
 import random
 from collections.abc import Awaitable, Sequence
 
-from managedagents.v1 import status_event_pb2
-from managedagents_server.providers.base import Model, ModelFailure
+from managedagents.v1 import agent_event_pb2, agent_pb2, status_event_pb2
+from managedagents_server.providers.base import Answer, Model, ModelFailure
 from managedagents_server.session import events
 from managedagents_server.session.around import Around
 from managedagents_server.session.frames import Event
@@ -21,14 +21,38 @@ async def model_of(session: Session, around: Around) -> Model:
     return around.providers.model(session.definition.model, await around.keys.inline_key(session))
 
 
-async def outcome_of(session: Session, work: Awaitable[T]) -> T | ModelFailure | None:
+def own_settings(session: Session) -> agent_pb2.ModelSettings:
+    """Those of a request that is no part of the conversation: without what is meant for its answers."""
+    settings = agent_pb2.ModelSettings()
+    settings.CopyFrom(session.definition.model_settings)
+    for of_answers in ("max_tokens", "response_schema_json", "stop_sequences", "thinking_effort"):
+        settings.ClearField(of_answers)
+    return settings
+
+
+def window_of(session: Session, around: Around) -> int:
+    """In tokens; 0: not known. What the policy says is said of the agent's own model."""
+    said, known = session.definition.compaction.window_tokens, around.providers.window(session.definition.model)
+    return (known or said) if session.agent.own_model else (said or known)
+
+
+async def ended(session: Session, work: Awaitable[T]) -> T | ModelFailure | None:
     """None: an interrupt cut it off, or came in the same moment as the end and was logged first. Then nothing is
     logged: the next step closes the turn."""
     try:
-        outcome: T | ModelFailure | None = await until_interrupted(session, work)
+        end: T | ModelFailure | None = await until_interrupted(session, work)
     except ModelFailure as failure:
-        outcome = failure
-    return None if session.state.interrupted or session.state.terminal else outcome
+        end = failure
+    return None if session.state.interrupted or session.state.terminal else end
+
+
+def beside_talk(session: Session, kind: str, provider: str, answer: Answer, attempt: int) -> Event:
+    """The event of a response that is no part of the conversation, without payload. `kind`: a letter, for the id."""
+    turn = session.state.turn
+    response = agent_event_pb2.ModelResponse(
+        model=answer.model, provider=provider, attempt=attempt, stop_reason=answer.stop_reason, usage=answer.usage
+    )
+    return Event(turn=turn, response_id=f"rsp_{turn}_{kind}{session.state.head + 1}", response=response)
 
 
 def again(session: Session, around: Around, failure: ModelFailure, attempt: int) -> list[Event] | None:
