@@ -203,6 +203,40 @@ async def test_an_earlier_turns_use_without_a_handler_is_left_to_others() -> Non
     assert sent(service) == []
 
 
+async def test_a_confirmation_that_status_had_told_of_stops_no_handler() -> None:
+    action = session_pb2.PendingAction(
+        tool_use_id="use_0", name="bash", kind=session_pb2.PENDING_ACTION_KIND_TOOL_RESULT, runs_at_client=True
+    )
+    confirmed = user_event_pb2.UserToolConfirmation(
+        tool_use_id="use_0", decision=user_event_pb2.TOOL_CONFIRMATION_ALLOW
+    )
+    seen = asyncio.Event()
+
+    async def handler(given: Any) -> str:
+        # The stream tells of the confirmation only now.
+        await seen.wait()
+        return "made"
+
+    service = session(
+        [
+            MESSAGE,
+            Event(turn=1, user_tool_confirmation=confirmed),
+            Event(turn=1, status_running=status_event_pb2.StatusRunning()),
+        ],
+        pb.StatusResponse(pending_actions=[action]),
+        answered=idle(1, end_turn=status_event_pb2.EndTurn()),
+    )
+
+    def on_event(event: Event) -> None:
+        if event.HasField("status_running"):
+            seen.set()
+
+    async with serving(service) as address, Client.connect(address) as client:
+        await client.run("ses_1", "go", tools={"bash": handler}, on_event=on_event)
+    (answer,) = sent(service)
+    assert answer.user_tool_result.content[0].text.text == "made"
+
+
 async def test_what_on_event_raises_reaches_the_caller() -> None:
     def on_event(event: Event) -> None:
         raise LookupError("mine")

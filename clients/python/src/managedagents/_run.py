@@ -81,7 +81,6 @@ class Run:
         """The outcome's first turn has begun."""
         self._said_in = ""
         self._to_confirm: dict[str, ToolUse] = {}
-        self._earlier: set[str] = set()
         self._at_work: dict[str, asyncio.Task[None]] = {}
 
     async def result(self) -> RunResult:
@@ -108,7 +107,6 @@ class Run:
         for action in status.pending_actions:
             use = use_that_waits(action)
             if action.seq < self._result.seq and use.id not in self._to_confirm:
-                self._earlier.add(use.id)
                 self._look(use, group)
 
     async def _follow(self, group: asyncio.TaskGroup) -> None:
@@ -155,21 +153,19 @@ class Run:
         if event.HasField("user_tool_confirmation"):
             decided = event.user_tool_confirmation
             use = self._to_confirm.pop(decided.tool_use_id, None)
-            asking = self._at_work.pop(decided.tool_use_id, None)
+            if use is None:
+                # It was decided before Status told of it: what is at work is its handler.
+                return
+            asking = self._at_work.pop(use.id, None)
             if asking is not None:
                 # Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
                 asking.cancel()
-            if use is None or decided.decision != user_event_pb2.TOOL_CONFIRMATION_ALLOW:
-                return
-            if use.at_client:
+            if use.at_client and decided.decision == user_event_pb2.TOOL_CONFIRMATION_ALLOW:
                 self._begin(use, group)
-            elif use.id in self._earlier:
-                # While it waited for the decision nothing told where it runs.
-                group.create_task(self._answer_earlier(group))
-        elif event.HasField("agent_tool_result"):
-            task = self._at_work.get(event.agent_tool_result.tool_use_id)
-            if task is not None:
-                task.cancel()
+        else:
+            closed = event.agent_tool_result.tool_use_id or event.agent_mcp_tool_result.tool_use_id
+            if closed in self._at_work:
+                self._at_work[closed].cancel()
 
     async def _keep(self, event: event_pb2.SessionEvent) -> None:
         self._result.events.append(event)
