@@ -1,0 +1,146 @@
+package managedagents
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
+)
+
+// Handler answers a tool use. It is given the input that the model wrote, which is JSON, and what it returns is told to
+// the model: a text, content blocks, nothing, or anything that encoding/json can write. Its error is told, too, as
+// "type: message". The context is over when the use is closed, or nobody waits for the answer any more. A handler that
+// does not heed it runs to its end, and nobody hears of it.
+type Handler func(ctx context.Context, input json.RawMessage) (any, error)
+
+// Tools are handlers by the name of their tool.
+type Tools map[string]Handler
+
+// Handle is the Handler of a function whose input is any type that encoding/json can read.
+func Handle[Input, Output any](function func(context.Context, Input) (Output, error)) Handler {
+	return func(ctx context.Context, input json.RawMessage) (any, error) {
+		var given Input
+		if err := json.Unmarshal(input, &given); err != nil {
+			return nil, err
+		}
+		return function(ctx, given)
+	}
+}
+
+type useIDKey struct{}
+
+// ToolUseID is, inside a handler, the id of the tool use that it answers. The same use may come again to another process.
+func ToolUseID(ctx context.Context) string {
+	id, _ := ctx.Value(useIDKey{}).(string)
+	return id
+}
+
+// answer is what the model is told.
+type answer struct {
+	content []*v1.Content
+	isError bool
+}
+
+func failed(words string) *answer {
+	return &answer{[]*v1.Content{Text(words)}, true}
+}
+
+var brokenOff = failed("The tool was stopped before it was done; what it did is not known.")
+
+// ask lets the handler answer. Nil is a tool that this client does not have.
+func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
+	if handler == nil {
+		return failed(fmt.Sprintf("This client has no tool %s.", use.Name))
+	}
+	input := []byte(use.InputJSON)
+	if len(input) == 0 {
+		input = []byte("{}")
+	}
+	if err := json.Unmarshal(input, new(any)); err != nil {
+		return failed("The input is no JSON: " + err.Error())
+	}
+	ctx = context.WithValue(ctx, useIDKey{}, use.ID)
+	content, err := beside(ctx, func() (content []*v1.Content, err error) {
+		defer func() {
+			if value := recover(); value != nil {
+				slog.ErrorContext(ctx, "a tool's handler panicked", "tool", use.Name, "value", value, "stack", string(debug.Stack()))
+				err = panicked(value)
+			}
+		}()
+		result, err := handler(ctx, input)
+		if err != nil {
+			return nil, err
+		}
+		return contentOf(result)
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return brokenOff
+		}
+		slog.WarnContext(ctx, "a tool's handler failed", "tool", use.Name, "use", use.ID, "error", err)
+		return failed(strings.TrimPrefix(fmt.Sprintf("%T: %s", err, err), "*"))
+	}
+	return &answer{content: content}
+}
+
+type panicError struct{ value any }
+
+func (p panicError) Error() string { return fmt.Sprint(p.value) }
+
+func panicked(value any) error {
+	if err, ok := value.(error); ok {
+		return err
+	}
+	return panicError{value}
+}
+
+// beside runs a function of the caller's, and leaves it to itself when the context is over.
+func beside[Result any](ctx context.Context, function func() (Result, error)) (Result, error) {
+	type outcome struct {
+		result Result
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		said := outcome{err: errors.New("it ended its goroutine")}
+		defer func() { done <- said }()
+		result, err := function()
+		said = outcome{result, err}
+	}()
+	select {
+	case said := <-done:
+		return said.result, said.err
+	case <-ctx.Done():
+		var none Result
+		return none, ctx.Err()
+	}
+}
+
+func contentOf(result any) ([]*v1.Content, error) {
+	switch result := result.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		if result == "" {
+			return nil, nil
+		}
+		return []*v1.Content{Text(result)}, nil
+	case *v1.Content:
+		return []*v1.Content{result}, nil
+	case []*v1.Content:
+		return result, nil
+	}
+	var written bytes.Buffer
+	encoder := json.NewEncoder(&written)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(result); err != nil {
+		return nil, err
+	}
+	return []*v1.Content{Text(strings.TrimSuffix(written.String(), "\n"))}, nil
+}
