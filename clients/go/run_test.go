@@ -1,0 +1,313 @@
+package managedagents_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+
+	managedagents "github.com/managedagents/managedagents/clients/go"
+	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
+)
+
+// What ends a run, and what it answers, against a service that says what a session would say.
+
+var goOn = managedagents.UserMessage("go")
+
+func event(turn uint64, payload *v1.SessionEvent) *v1.SessionEvent {
+	payload.Turn = turn
+	return payload
+}
+
+func message() *v1.SessionEvent {
+	return event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_UserMessage{UserMessage: &v1.UserMessage{}}})
+}
+
+func idle(turn uint64, reason *v1.StopReason) *v1.SessionEvent {
+	idle := &v1.StatusIdle{StopReason: reason, Usage: &v1.Usage{Requests: 1}}
+	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_StatusIdle{StatusIdle: idle}})
+}
+
+var endTurn = &v1.StopReason{Reason: &v1.StopReason_EndTurn{EndTurn: &v1.EndTurn{}}}
+
+func requiresAction(ids ...string) *v1.StopReason {
+	return &v1.StopReason{Reason: &v1.StopReason_RequiresAction{RequiresAction: &v1.RequiresAction{Ids: ids}}}
+}
+
+func judged(turn uint64, met bool) *v1.SessionEvent {
+	judged := &v1.OutcomeEvaluated{Met: met}
+	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_OutcomeEvaluated{OutcomeEvaluated: judged}})
+}
+
+func agentSays(turn uint64, responseID, words string) *v1.SessionEvent {
+	says := &v1.AgentMessage{Content: []*v1.Content{managedagents.Text(words)}}
+	return event(turn, &v1.SessionEvent{
+		ResponseId: responseID, Payload: &v1.SessionEvent_AgentMessage{AgentMessage: says}})
+}
+
+func asks(turn uint64, useID string) *v1.SessionEvent {
+	use := &v1.AgentToolUse{
+		ToolUseId: useID, Name: "bash", Permission: v1.PermissionDecision_PERMISSION_DECISION_ASK}
+	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_AgentToolUse{AgentToolUse: use}})
+}
+
+func uses(turn uint64, useID string) *v1.SessionEvent {
+	use := &v1.AgentCustomToolUse{CustomToolUseId: useID, Name: "ours", InputJson: "{}"}
+	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_AgentCustomToolUse{AgentCustomToolUse: use}})
+}
+
+// telltale is a session whose log is these events; the first is what is sent. What stands after a nil follows when one
+// more event was sent.
+func telltale(events ...*v1.SessionEvent) *fake {
+	sends := make(chan struct{}, 100)
+	take := func(context.Context, any) (any, error) {
+		sends <- struct{}{}
+		return &v1.SendEventResponse{Seq: 1}, nil
+	}
+	follow := func(_ *v1.StreamEventsRequest, stream sending) error {
+		<-sends // The message itself.
+		messages := []*v1.StreamEventsResponse{opened(0)}
+		seq := uint64(0)
+		for _, event := range events {
+			if event != nil {
+				seq++
+				event.Seq = seq
+				messages = append(messages, batchOf(event))
+				continue
+			}
+			if err := send(stream, messages...); err != nil {
+				return err
+			}
+			messages = nil
+			select {
+			case <-sends:
+			case <-stream.Context().Done():
+				return stream.Context().Err()
+			}
+		}
+		if err := send(stream, messages...); err != nil {
+			return err
+		}
+		<-stream.Context().Done()
+		return nil
+	}
+	return &fake{calls: map[string]method{"SendEvent": take, "Status": always(&v1.StatusResponse{})}, follow: follow}
+}
+
+// answered gives what was sent after the message.
+func answered(service *fake) (events []*v1.UserEvent) {
+	for _, request := range asked[*v1.SendEventRequest](service)[1:] {
+		events = append(events, request.Event)
+	}
+	return events
+}
+
+func runs(t *testing.T, service *fake, options ...managedagents.RunOption) *managedagents.RunResult {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeLimit)
+	defer cancel()
+	result, err := faked(t, service).Run(ctx, "ses_1", goOn, options...)
+	ok(t, err)
+	return result
+}
+
+func TestARunEndsWithItsTurn(t *testing.T) {
+	failed := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusFailed{StatusFailed: &v1.StatusFailed{}}}
+	archived := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusArchived{StatusArchived: &v1.StatusArchived{}}}
+	refused := &v1.StopReason{Reason: &v1.StopReason_Refusal{Refusal: &v1.Refusal{}}}
+	dropped := &v1.StopReason{Reason: &v1.StopReason_Interrupted{Interrupted: &v1.Interrupted{DroppedSeqs: []uint64{1}}}}
+	for reason, events := range map[string][]*v1.SessionEvent{
+		"end_turn":          {message(), idle(1, endTurn)},
+		"refusal":           {message(), idle(9, endTurn), idle(1, refused)},
+		"dropped":           {message(), idle(9, dropped)},
+		"outcome_evaluated": {message(), judged(1, false)},
+		"failed":            {message(), failed},
+		"archived":          {message(), archived},
+	} {
+		equal(t, runs(t, telltale(events...)).StopReason, reason)
+	}
+}
+
+func TestARunGivesTheLastWordsTheUsageAndTheEventsOfItsTurn(t *testing.T) {
+	result := runs(t, telltale(message(), agentSays(1, "rsp_1", "first"), agentSays(9, "rsp_9", "another turn's"),
+		agentSays(1, "rsp_2", "la"), agentSays(1, "rsp_2", "st"), idle(1, endTurn)))
+	equal(t, result.Seq, 1)
+	equal(t, result.Text, "last")
+	equal(t, result.Usage.Requests, 1)
+	equal(t, len(result.Events), 5)
+}
+
+func TestARunOfAnOutcomeGoesOnOverItsIterations(t *testing.T) {
+	outcome := &v1.UserDefineOutcome{Criteria: "good"}
+	service := telltale(
+		event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_UserDefineOutcome{UserDefineOutcome: outcome}}),
+		judged(1, false), agentSays(2, "rsp_2", "better"), judged(2, true),
+		&v1.SessionEvent{Payload: &v1.SessionEvent_StatusCompleted{StatusCompleted: &v1.StatusCompleted{}}})
+	define := &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
+	result, err := faked(t, service).Run(t.Context(), "ses_1", define)
+	ok(t, err)
+	equal(t, result.StopReason, "completed")
+	equal(t, result.Text, "better")
+	equal(t, len(result.Events), 4)
+}
+
+func TestAUseThatWaitsForPermissionIsDecidedByConfirm(t *testing.T) {
+	for _, decision := range []managedagents.Decision{{Allow: true}, {}, {DenyMessage: "not today"}} {
+		asked := ""
+		confirm := func(_ context.Context, use managedagents.ToolUse) (managedagents.Decision, error) {
+			asked = use.Name
+			return decision, nil
+		}
+		service := telltale(message(), asks(1, "use_2"), nil, idle(1, endTurn))
+		equal(t, runs(t, service, managedagents.WithConfirm(confirm)).StopReason, "end_turn")
+		equal(t, asked, "bash")
+		told := answered(service)[0].GetUserToolConfirmation()
+		equal(t, told.ToolUseId, "use_2")
+		equal(t, told.Decision == v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW, decision.Allow)
+		equal(t, told.DenyMessage, decision.DenyMessage)
+	}
+}
+
+func TestAConfirmThatFailsEndsTheRun(t *testing.T) {
+	mine := errors.New("mine")
+	confirm := func(context.Context, managedagents.ToolUse) (managedagents.Decision, error) {
+		return managedagents.Decision{Allow: true}, mine
+	}
+	service := telltale(message(), asks(1, "use_2"))
+	_, err := faked(t, service).Run(t.Context(), "ses_1", goOn, managedagents.WithConfirm(confirm))
+	equal(t, err, mine)
+	equal(t, len(answered(service)), 0)
+}
+
+func TestATurnThatWaitsForWhatNobodyHereCanAnswerIsGivenBack(t *testing.T) {
+	result := runs(t, telltale(message(), asks(1, "use_2"), idle(1, requiresAction("use_2"))))
+	equal(t, result.StopReason, "requires_action")
+	equal(t, slices.Equal(result.WaitsFor, []string{"use_2"}), true)
+}
+
+func TestAnEarlierTurnsUseWithoutAHandlerIsLeftToOthers(t *testing.T) {
+	service := telltale(message(), idle(1, endTurn))
+	theirs := &v1.PendingAction{
+		ToolUseId: "use_0", Name: "theirs", Kind: v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT}
+	service.calls["Status"] = always(&v1.StatusResponse{PendingActions: []*v1.PendingAction{theirs}})
+	runs(t, service, managedagents.WithTools(managedagents.Tools{"ours": nothing}))
+	equal(t, len(answered(service)), 0)
+}
+
+func nothing(context.Context, json.RawMessage) (any, error) { return nil, nil }
+
+func TestWhatOnEventGivesReachesTheCaller(t *testing.T) {
+	mine := errors.New("mine")
+	onEvent := managedagents.OnEvent(func(*v1.SessionEvent) error { return mine })
+	_, err := faked(t, telltale(message())).Run(t.Context(), "ses_1", goOn, onEvent)
+	equal(t, err, mine)
+}
+
+func TestAnErrorThatTheTurnGoesOnFromIsNotTheRuns(t *testing.T) {
+	for next, isTold := range map[v1.ErrorNext]bool{
+		v1.ErrorNext_ERROR_NEXT_TURN_ENDS: true, v1.ErrorNext_ERROR_NEXT_TURN_GOES_ON: false,
+	} {
+		failed := event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_Error{Error: &v1.ErrorEvent{Next: next}}})
+		result := runs(t, telltale(message(), failed, idle(1, endTurn)))
+		equal(t, result.Error != nil, isTold)
+		equal(t, len(result.Events), 3)
+	}
+}
+
+func TestTheRequestIDOfTheMessageMayBeTheCallers(t *testing.T) {
+	service := telltale(message(), idle(1, endTurn))
+	runs(t, service, managedagents.WithRequestID("mine"))
+	equal(t, asked[*v1.SendEventRequest](service)[0].RequestId, "mine")
+}
+
+// refusingAnswers takes the message, and refuses so many answers.
+func refusingAnswers(service *fake, times int, refused error) {
+	accept := service.calls["SendEvent"]
+	var mutex sync.Mutex
+	service.calls["SendEvent"] = func(ctx context.Context, request any) (any, error) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		if request.(*v1.SendEventRequest).Event.GetUserMessage() == nil && times > 0 {
+			times--
+			return nil, refused
+		}
+		return accept(ctx, request)
+	}
+}
+
+func TestAResultThatIsRefusedIsToldToTheModelAsAnError(t *testing.T) {
+	service := telltale(message(), uses(1, "use_2"), nil, idle(1, endTurn))
+	refusingAnswers(service, 1, refusal(codes.ResourceExhausted, "LIMIT_EXCEEDED"))
+	runs(t, service, managedagents.WithTools(managedagents.Tools{"ours": nothing}))
+	told := answered(service)[1].GetUserCustomToolResult()
+	equal(t, told.IsError, true)
+	equal(t, managedagents.TextOf(told.Content), "The tool ran, but its result was refused: refused")
+}
+
+func TestAnAnswerThatNobodyWaitsForAnyMoreIsNoFailure(t *testing.T) {
+	for _, reason := range []string{"TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"} {
+		service := telltale(message(), uses(1, "use_2"), uses(1, "use_3"), nil, idle(1, endTurn))
+		refusingAnswers(service, 1, refusal(codes.FailedPrecondition, reason))
+		equal(t, runs(t, service, managedagents.WithTools(managedagents.Tools{"ours": nothing})).StopReason, "end_turn")
+	}
+}
+
+func TestAnAnswerThatCouldNotBeSentIsSentByTheNextRunAndTheHandlerIsCalledOnce(t *testing.T) {
+	service := telltale(message(), uses(1, "use_2"), nil, idle(1, endTurn))
+	refusingAnswers(service, 1, refusal(codes.Internal, "INTERNAL"))
+	client := faked(t, service)
+	calls := 0
+	tools := managedagents.WithTools(managedagents.Tools{"ours": func(context.Context, json.RawMessage) (any, error) {
+		calls++
+		return "once", nil
+	}})
+	_, err := client.Run(t.Context(), "ses_1", goOn, tools)
+	equal(t, errors.Is(err, managedagents.ErrServerFault), true)
+	result, err := client.Run(t.Context(), "ses_1", goOn, tools)
+	ok(t, err)
+	equal(t, result.StopReason, "end_turn")
+	equal(t, calls, 1)
+	sent := answered(service)
+	equal(t, managedagents.TextOf(sent[len(sent)-1].GetUserCustomToolResult().Content), "once")
+}
+
+func TestToCancelTheContextStopsTheHandlersAndTheRun(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stopped := make(chan error, 1)
+	tools := managedagents.WithTools(managedagents.Tools{"ours": func(ctx context.Context, _ json.RawMessage) (any, error) {
+		cancel()
+		<-ctx.Done()
+		stopped <- ctx.Err()
+		return nil, ctx.Err()
+	}})
+	service := telltale(message(), uses(1, "use_2"))
+	client := faked(t, service)
+	_, err := client.Run(ctx, "ses_1", goOn, tools)
+	equal(t, errors.Is(err, context.Canceled), true)
+	equal(t, comes(t, stopped), context.Canceled)
+	equal(t, len(answered(service)), 0)
+}
+
+func TestAHandlerThatDoesNotHeedItsContextHoldsNoRunUp(t *testing.T) {
+	begun, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	tools := managedagents.WithTools(managedagents.Tools{"ours": func(context.Context, json.RawMessage) (any, error) {
+		close(begun)
+		<-release
+		return nil, nil
+	}})
+	service := telltale(message(), uses(1, "use_2"), nil, idle(1, endTurn))
+	client := faked(t, service)
+	running := beside(func() (*managedagents.RunResult, error) { return client.Run(t.Context(), "ses_1", goOn, tools) })
+	comes(t, begun)
+	_, err := client.SendEvent(t.Context(), hello)
+	ok(t, err)
+	ended := comes(t, running)
+	ok(t, ended.err)
+	equal(t, ended.value.StopReason, "end_turn")
+}
