@@ -73,6 +73,7 @@ func TestACutAtAnyPositionRepeatsNothingAndSkipsNothing(t *testing.T) {
 	for name, cut := range cuts {
 		for cutAfter := range script {
 			t.Run(fmt.Sprintf("%s after %d", name, cutAfter), func(t *testing.T) {
+				t.Parallel()
 				service := &fake{follow: honest(cutAfter, cut)}
 				follow := faked(t, service).Follow("ses_1", 0)
 				follows(t, follow, 1, 2, 3, 4, 5, 6, 7, 8, 9)

@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// real is a client of the shared server.
-func real(t *testing.T, options ...managedagents.Option) *managedagents.Client {
+// realClient is a client of the shared server.
+func realClient(t *testing.T, options ...managedagents.Option) *managedagents.Client {
 	t.Helper()
 	started, err := shared()
 	if err != nil {
