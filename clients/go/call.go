@@ -32,7 +32,7 @@ func call[Request proto.Message, Response any](
 		}
 		before = c.failure(err)
 		delay := delays.next(before.RetryAfter)
-		if !before.passes() || time.Since(began)+delay > c.patience() {
+		if !before.passes || time.Since(began)+delay > c.patience() {
 			return response, before
 		}
 		if !sleep(ctx, delay) {

@@ -175,6 +175,32 @@ func TestACallerWhoseDeadlineComesWhileItWaitsIsObeyedAtOnce(t *testing.T) {
 	equal(t, time.Since(began) < 3*time.Second, true)
 }
 
+func TestToCloseTheClientEndsItsCallsAndItsFollowsAtOnce(t *testing.T) {
+	atWork, gone := make(chan struct{}), make(chan struct{})
+	status := func(ctx context.Context, _ any) (any, error) {
+		close(atWork)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	address, _ := serve(t, &fake{calls: map[string]method{"Status": status}, follow: hanging(gone, opened(0), batch(1, 1))})
+	client, err := managedagents.Connect(address)
+	ok(t, err)
+	calling := beside(func() (*v1.StatusResponse, error) { return client.Status(t.Context(), &v1.StatusRequest{}) })
+	comes(t, atWork)
+	var last error
+	for event, err := range client.Follow("ses_1", 0).Events(t.Context()) {
+		last = err
+		if event != nil {
+			ok(t, client.Close())
+		}
+	}
+	equal(t, errors.Is(last, managedagents.ErrClosed), true)
+	equal(t, errors.Is(comes(t, calling).err, managedagents.ErrClosed), true)
+	comes(t, gone)
+	_, err = client.Status(t.Context(), &v1.StatusRequest{})
+	equal(t, errors.Is(err, managedagents.ErrClosed), true)
+}
+
 func TestAnotherServiceAtTheAddressIsToldAsSuch(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ok(t, err)

@@ -57,6 +57,8 @@ var (
 	ErrDeadlineExceeded = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 	// ErrNotThisService: something speaks gRPC at this address, and it is not this service, or an older version of it.
 	ErrNotThisService = errors.New("not this service")
+	// ErrClosed: the client was closed.
+	ErrClosed = errors.New("the client is closed")
 	// ErrPromiseBroken: a stream gave what it never gives, say a hole between two seqs: a fault of the server or of
 	// something between.
 	ErrPromiseBroken = errors.New("promise broken")
@@ -104,6 +106,8 @@ type Error struct {
 	Metadata map[string]string
 
 	kind error
+	// Asking again, with the same request id, may help.
+	passes bool
 }
 
 // Error says the reason, or else the code, and the message.
@@ -122,11 +126,6 @@ func (e *Error) Unwrap() error {
 // GRPCStatus is the status for those who ask by status.Code or status.FromError.
 func (e *Error) GRPCStatus() *status.Status {
 	return status.New(e.Code, e.Message)
-}
-
-// passes: asking again, with the same request id, may help.
-func (e *Error) passes() bool {
-	return e.RetryAfter != nil || isCut(e.Code)
 }
 
 // What a cut connection looks like. A server that stops, or a proxy, ends a call with Canceled; whether it was the

@@ -249,7 +249,7 @@ func (f *Follow) delayAfter(err error) (time.Duration, error) {
 	}
 	delay := f.delays.next(failure.RetryAfter)
 	// Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
-	passes := failure.passes() || errors.Is(failure, ErrDeadlineExceeded)
+	passes := failure.passes || errors.Is(failure, ErrDeadlineExceeded)
 	if !passes || time.Since(f.lostAt)+delay > f.client.patience() {
 		return 0, failure
 	}

@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 )
 
@@ -14,8 +15,12 @@ const domain = "managedagents"
 // failure is the error of a failed attempt: by the reason in its details, and by its code where there is none.
 func (c *Client) failure(err error) *Error {
 	said := status.Convert(err)
+	if c.connection.GetState() == connectivity.Shutdown {
+		return &Error{Code: said.Code(), Message: said.Message(), kind: ErrClosed}
+	}
 	failed := &Error{Code: said.Code(), Message: said.Message()}
 	ours := failed.read(said.Details())
+	failed.passes = failed.RetryAfter != nil || isCut(failed.Code)
 	switch {
 	case ours:
 		failed.kind = byReason[failed.Reason]
@@ -42,7 +47,7 @@ func (c *Client) failure(err error) *Error {
 
 // silence is the error of a stream that gave no status.
 func (c *Client) silence(why string) *Error {
-	return &Error{Code: codes.Unavailable, Message: c.address + ": " + why, kind: ErrNoAnswer}
+	return &Error{Code: codes.Unavailable, Message: c.address + ": " + why, kind: ErrNoAnswer, passes: true}
 }
 
 // read takes what the details say, and tells whether the reason is one of this service's.

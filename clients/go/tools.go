@@ -53,11 +53,8 @@ func failed(words string) *answer {
 
 var brokenOff = failed("The tool was stopped before it was done; what it did is not known.")
 
-// ask lets the handler answer. Nil is a tool that this client does not have.
+// ask lets the handler answer.
 func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
-	if handler == nil {
-		return failed(fmt.Sprintf("This client has no tool %s.", use.Name))
-	}
 	input := []byte(use.InputJSON)
 	if len(input) == 0 {
 		input = []byte("{}")
