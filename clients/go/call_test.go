@@ -79,7 +79,7 @@ func TestTheDelayThatTheServerAsksForIsKept(t *testing.T) {
 
 func TestPatienceEndsWithTheServersOwnReason(t *testing.T) {
 	service := &fake{calls: map[string]method{"Status": refusing(refusal(codes.Unavailable, "LOG_UNAVAILABLE"))}}
-	client := faked(t, service, managedagents.WithPatience(500*time.Millisecond))
+	client := faked(t, service, managedagents.WithPatience(time.Second))
 	_, err := client.Status(t.Context(), &v1.StatusRequest{})
 	var failed *managedagents.Error
 	equal(t, errors.As(err, &failed), true)
@@ -102,7 +102,7 @@ func TestAServerThatDoesNotAnswerIsGivenUpAfterThePatience(t *testing.T) {
 		return nil, ctx.Err()
 	}
 	service := &fake{calls: map[string]method{"Status": silent}}
-	client := faked(t, service, managedagents.WithPatience(300*time.Millisecond))
+	client := faked(t, service, managedagents.WithPatience(time.Second))
 	_, err := client.Status(t.Context(), &v1.StatusRequest{})
 	equal(t, errors.Is(err, managedagents.ErrDeadlineExceeded), true)
 	equal(t, len(asked[any](service)), 1)
@@ -131,11 +131,11 @@ func TestAnAddressThatTakesConnectionsAndSaysNothingIsToldSoon(t *testing.T) {
 func TestACallOutlastsARestartOfTheServer(t *testing.T) {
 	service := &fake{calls: map[string]method{"Status": always(&v1.StatusResponse{HeadSeq: 3})}}
 	address, stop := serve(t, service)
-	client := connect(t, address, managedagents.WithConnectTimeout(100*time.Millisecond))
+	client := connect(t, address, managedagents.WithConnectTimeout(500*time.Millisecond))
 	_, err := client.Status(t.Context(), &v1.StatusRequest{})
 	ok(t, err)
 	stop()
-	asking, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	asking, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 	defer cancel()
 	_, err = client.Status(asking, &v1.StatusRequest{})
 	equal(t, errors.Is(err, context.DeadlineExceeded), true)

@@ -121,8 +121,8 @@ func (f *Follow) Events(ctx context.Context) iter.Seq2[*v1.SessionEvent, error] 
 	}
 }
 
-// Items gives the events as Events does, and what a model is in the middle of saying. When a stream is cut in the middle
-// of a response, that is Discarded: what the next stream tells of it starts over.
+// Items gives the events as Events does, and what a model is in the middle of saying. When a stream is cut, or reading
+// stopped, in the middle of a response, that is Discarded: what the next stream tells of it starts over.
 func (f *Follow) Items(ctx context.Context) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) { f.run(ctx, true, yield) }
 }
@@ -132,23 +132,22 @@ var errStopped = errors.New("the reader stopped")
 func (f *Follow) run(ctx context.Context, deltas bool, yield func(Item, error) bool) {
 	f.request.IncludeDeltas = deltas
 	for f.ended == nil {
-		err := f.stream(ctx, func(item Item) bool { return yield(item, nil) })
-		if f.ended != nil || errors.Is(err, errStopped) {
-			return
-		}
-		delay, err := f.delayAfter(err)
-		if err != nil {
-			yield(Item{}, err)
-			return
-		}
-		if discarded := f.halfTold; discarded != nil {
+		if discarded := f.halfTold; deltas && discarded != nil {
 			f.halfTold = nil
 			if !yield(Item{Discarded: discarded}, nil) {
 				return
 			}
 		}
-		if !sleep(ctx, delay) {
-			yield(Item{}, ctx.Err())
+		err := f.stream(ctx, func(item Item) bool { return yield(item, nil) })
+		if f.ended != nil || errors.Is(err, errStopped) || f.isDeleted(err) {
+			return
+		}
+		delay, err := f.delayAfter(err)
+		if err == nil && !sleep(ctx, delay) {
+			err = ctx.Err()
+		}
+		if err != nil {
+			yield(Item{}, err)
 			return
 		}
 	}
@@ -231,18 +230,23 @@ func (f *Follow) move(seq uint64) {
 	f.request.FromSeq = proto.Uint64(max(f.ThroughSeq(), seq))
 }
 
-// delayAfter is how long to wait before the next stream. It gives the error that another stream would not mend, and nil
-// as f.ended where the session, which was there, was deleted while no stream was open to say so.
+// isDeleted tells whether the session, which was there, was deleted while no stream was open to say so.
+func (f *Follow) isDeleted(err error) bool {
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Reason != "SESSION_NOT_FOUND" || f.request.LogId == nil {
+		return false
+	}
+	f.ended = &v1.StreamEnded{
+		Reason: v1.StreamEndReason_STREAM_END_REASON_DELETED, LastSeq: f.ThroughSeq(), Final: true,
+	}
+	return true
+}
+
+// delayAfter is how long to wait before the next stream. It gives the error that another stream would not mend.
 func (f *Follow) delayAfter(err error) (time.Duration, error) {
 	var failure *Error
 	if !errors.As(err, &failure) {
 		return 0, err
-	}
-	if failure.Reason == "SESSION_NOT_FOUND" && f.request.LogId != nil {
-		f.ended = &v1.StreamEnded{
-			Reason: v1.StreamEndReason_STREAM_END_REASON_DELETED, LastSeq: f.ThroughSeq(), Final: true,
-		}
-		return 0, nil
 	}
 	if f.lostAt.IsZero() {
 		f.lostAt = time.Now()

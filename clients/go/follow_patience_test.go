@@ -34,7 +34,7 @@ func TestASilentStreamIsGivenUpForANewOne(t *testing.T) {
 		}
 		return send(stream, opened(0), batch(3, 3), ended(3))
 	}}
-	client := faked(t, service, managedagents.WithHeartbeatTimeout(300*time.Millisecond))
+	client := faked(t, service, managedagents.WithHeartbeatTimeout(time.Second))
 	follows(t, client.Follow("ses_1", 0), 1, 2, 3)
 	equal(t, asked[*v1.StreamEventsRequest](service)[1].GetFromSeq(), 2)
 	comes(t, gone)
@@ -42,10 +42,10 @@ func TestASilentStreamIsGivenUpForANewOne(t *testing.T) {
 
 func TestAReaderThatTakesItsTimeIsNoSilence(t *testing.T) {
 	service := &fake{follow: telling(opened(0), batch(1, 1), batch(2, 2), ended(2))}
-	client := faked(t, service, managedagents.WithHeartbeatTimeout(100*time.Millisecond))
+	client := faked(t, service, managedagents.WithHeartbeatTimeout(500*time.Millisecond))
 	for _, err := range client.Follow("ses_1", 0).Events(t.Context()) {
 		ok(t, err)
-		time.Sleep(200 * time.Millisecond) // Longer than the timeout: that it passes is what is tested.
+		time.Sleep(700 * time.Millisecond) // Longer than the timeout: that it passes is what is tested.
 	}
 	equal(t, len(asked[any](service)), 1)
 }
@@ -77,6 +77,17 @@ func TestHalfAnAnswerIsDiscardedWhenItsStreamIsCut(t *testing.T) {
 	}}
 	equal(t, told(t, faked(t, service).Follow("ses_1", 0)), "event Hel discarded:rsp_1 Hello event")
 	equal(t, asked[*v1.StreamEventsRequest](service)[0].IncludeDeltas, true)
+}
+
+func TestHalfAnAnswerIsDiscardedWhenReadingGoesOnAfterAStop(t *testing.T) {
+	service := &fake{follow: telling(opened(0), delta("Hello"), batchOf(said(1, "rsp_1")), ended(1))}
+	follow := faked(t, service).Follow("ses_1", 0)
+	for item, err := range follow.Items(t.Context()) {
+		ok(t, err)
+		equal(t, item.Delta.GetText(), "Hello")
+		break
+	}
+	equal(t, told(t, follow), "discarded:rsp_1 Hello event")
 }
 
 func TestAToldAnswerIsNotDiscardedWhenItsStreamIsCut(t *testing.T) {
@@ -145,6 +156,14 @@ func TestPatienceWithAServerThatIsGoneEnds(t *testing.T) {
 		}
 	}
 	equal(t, errors.Is(last, managedagents.ErrNoAnswer), true)
+}
+
+func TestAFollowOfAServerThatWasNeverThereIsToldSoon(t *testing.T) {
+	client := connect(t, "127.0.0.1:1", managedagents.WithConnectTimeout(300*time.Millisecond))
+	began := time.Now()
+	_, err := seqs(t.Context(), client.Follow("ses_1", 0))
+	equal(t, errors.Is(err, managedagents.ErrNoAnswer), true)
+	equal(t, time.Since(began) < 3*time.Second, true)
 }
 
 func TestAReaderThatTookItsTimeHasTheWholePatienceLeft(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+
 	managedagents "github.com/managedagents/managedagents/clients/go"
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
@@ -55,6 +57,13 @@ func asks(turn uint64, useID string) *v1.SessionEvent {
 func uses(turn uint64, useID string) *v1.SessionEvent {
 	use := &v1.AgentCustomToolUse{CustomToolUseId: useID, Name: "ours", InputJson: "{}"}
 	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_AgentCustomToolUse{AgentCustomToolUse: use}})
+}
+
+func confirmed(useID string) *v1.SessionEvent {
+	allowed := &v1.UserToolConfirmation{
+		ToolUseId: useID, Decision: v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW}
+	return event(0, &v1.SessionEvent{
+		Payload: &v1.SessionEvent_UserToolConfirmation{UserToolConfirmation: allowed}})
 }
 
 // telltale is a session whose log is these events; the first is what is sent. What stands after a nil follows when one
@@ -204,6 +213,56 @@ func TestAnEarlierTurnsUseWithoutAHandlerIsLeftToOthers(t *testing.T) {
 }
 
 func nothing(context.Context, json.RawMessage) (any, error) { return nil, nil }
+
+func TestASessionThatIsDeletedBeforeTheRunCouldFollowItHasEnded(t *testing.T) {
+	notFound := refusal(codes.NotFound, "SESSION_NOT_FOUND")
+	service := telltale()
+	service.calls["Status"] = refusing(notFound)
+	service.follow = func(*v1.StreamEventsRequest, sending) error { return notFound }
+	equal(t, runs(t, service).StopReason, "deleted")
+}
+
+func TestARunOfASessionThatIsNotThereFails(t *testing.T) {
+	service := telltale()
+	service.calls["SendEvent"] = refusing(refusal(codes.NotFound, "SESSION_NOT_FOUND"))
+	_, err := faked(t, service).Run(t.Context(), "ses_1", goOn)
+	equal(t, errors.Is(err, managedagents.ErrNotFound), true)
+}
+
+func TestAnEarlierUseThatIsAllowedHereRunsAtTheServer(t *testing.T) {
+	service := telltale(message(), nil, confirmed("use_0"), idle(1, endTurn))
+	waits := &v1.PendingAction{
+		ToolUseId: "use_0", Name: "bash", Kind: v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_CONFIRMATION}
+	first := always(&v1.StatusResponse{PendingActions: []*v1.PendingAction{waits}})
+	service.calls["Status"] = func(ctx context.Context, request any) (any, error) {
+		if len(asked[*v1.StatusRequest](service)) == 1 {
+			return first(ctx, request)
+		}
+		return &v1.StatusResponse{}, nil
+	}
+	confirm := func(context.Context, managedagents.ToolUse) (managedagents.Decision, error) {
+		return managedagents.Decision{Allow: true}, nil
+	}
+	runs(t, service, managedagents.WithConfirm(confirm), managedagents.WithTools(managedagents.Tools{"bash": nothing}))
+	equal(t, len(answered(service)), 1)
+	equal(t, len(asked[*v1.StatusRequest](service)), 2)
+}
+
+func TestAToolUseIsWhatItsEventSays(t *testing.T) {
+	mcp := &v1.AgentMcpToolUse{
+		ToolUseId: "use_1", ServerName: "docs", Name: "search", InputJson: "{}",
+		Permission: v1.PermissionDecision_PERMISSION_DECISION_ASK}
+	use, isUse := managedagents.UseOf(&v1.SessionEvent{Payload: &v1.SessionEvent_AgentMcpToolUse{AgentMcpToolUse: mcp}})
+	equal(t, isUse, true)
+	equal(t, use, managedagents.ToolUse{
+		ID: "use_1", Name: "docs/search", InputJSON: "{}", Kind: managedagents.MCPTool, NeedsConfirmation: true})
+	denied := &v1.AgentToolUse{
+		ToolUseId: "use_2", Name: "bash", RunsAtClient: true, Permission: v1.PermissionDecision_PERMISSION_DECISION_DENY}
+	use, _ = managedagents.UseOf(&v1.SessionEvent{Payload: &v1.SessionEvent_AgentToolUse{AgentToolUse: denied}})
+	equal(t, use, managedagents.ToolUse{ID: "use_2", Name: "bash", Kind: managedagents.BuiltInTool})
+	_, isUse = managedagents.UseOf(message())
+	equal(t, isUse, false)
+}
 
 func TestWhatOnEventGivesReachesTheCaller(t *testing.T) {
 	mine := errors.New("mine")
