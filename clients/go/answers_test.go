@@ -70,12 +70,13 @@ func TestToCancelTheContextStopsTheHandlersAndTheRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	stopped := make(chan error, 1)
-	tools := managedagents.WithTools(managedagents.Tools{"ours": func(ctx context.Context, _ json.RawMessage) (any, error) {
+	handler := func(ctx context.Context, _ json.RawMessage) (any, error) {
 		cancel()
 		<-ctx.Done()
 		stopped <- ctx.Err()
 		return nil, ctx.Err()
-	}})
+	}
+	tools := managedagents.WithTools(managedagents.Tools{"ours": handler})
 	service := telltale(message(), uses(1, "use_2"))
 	client := faked(t, service)
 	_, err := client.Run(ctx, "ses_1", goOn, tools)

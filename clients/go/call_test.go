@@ -90,7 +90,8 @@ func TestPatienceEndsWithTheServersOwnReason(t *testing.T) {
 }
 
 func TestWithoutPatienceACallIsMadeOnce(t *testing.T) {
-	service := &fake{calls: map[string]method{"Status": refusing(refusal(codes.Unavailable, "DRAINING", retryAfter(0)))}}
+	draining := refusal(codes.Unavailable, "DRAINING", retryAfter(0))
+	service := &fake{calls: map[string]method{"Status": refusing(draining)}}
 	_, err := faked(t, service, managedagents.WithPatience(0)).Status(t.Context(), &v1.StatusRequest{})
 	equal(t, errors.Is(err, managedagents.ErrUnavailable), true)
 	equal(t, len(asked[any](service)), 1)
@@ -182,7 +183,8 @@ func TestToCloseTheClientEndsItsCallsAndItsFollowsAtOnce(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	address, _ := serve(t, &fake{calls: map[string]method{"Status": status}, follow: hanging(gone, opened(0), batch(1, 1))})
+	service := &fake{calls: map[string]method{"Status": status}, follow: hanging(gone, opened(0), batch(1, 1))}
+	address, _ := serve(t, service)
 	client, err := managedagents.Connect(address)
 	ok(t, err)
 	calling := beside(func() (*v1.StatusResponse, error) { return client.Status(t.Context(), &v1.StatusRequest{}) })

@@ -3,8 +3,8 @@
 //
 //	client, err := managedagents.Connect("127.0.0.1:50051")
 //
-// The messages and the bare gRPC stubs are in the package managedagentsv1, below managedagents/v1; what is here on top of
-// them is thin.
+// The messages and the bare gRPC stubs are in the package managedagentsv1, below managedagents/v1; what is here on top
+// of them is thin.
 package managedagents
 
 import (
@@ -97,7 +97,9 @@ func (c *Client) Archive(ctx context.Context, request *v1.ArchiveRequest) (*v1.A
 }
 
 // DeleteSession deletes a session and all its data.
-func (c *Client) DeleteSession(ctx context.Context, request *v1.DeleteSessionRequest) (*v1.DeleteSessionResponse, error) {
+func (c *Client) DeleteSession(
+	ctx context.Context, request *v1.DeleteSessionRequest,
+) (*v1.DeleteSessionResponse, error) {
 	return call(ctx, c, c.stub.DeleteSession, request)
 }
 
@@ -141,7 +143,8 @@ func (c *Client) Agents(ctx context.Context, request *v1.ListAgentsRequest) iter
 	return pages(ctx, c.ListAgents, request, (*v1.ListAgentsResponse).GetAgents)
 }
 
-// Sessions goes over the sessions from the request's page on, newest first, page by page. An error is the last it gives.
+// Sessions goes over the sessions from the request's page on, newest first, page by page. An error is the last it
+// gives.
 func (c *Client) Sessions(ctx context.Context, request *v1.ListSessionsRequest) iter.Seq2[*v1.Session, error] {
 	return pages(ctx, c.ListSessions, request, (*v1.ListSessionsResponse).GetSessions)
 }

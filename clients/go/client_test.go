@@ -14,7 +14,8 @@ import (
 
 // Against a real server.
 
-// agent is a definition, as JSON: scripted answers, names of custom tools, and more fields, each with a comma before it.
+// agent is a definition, as JSON: scripted answers, names of custom tools, and more fields, each with a comma before
+// it.
 func agent(responses string, tools string, more string) string {
 	var customs []string
 	for name := range strings.FieldsSeq(tools) {
@@ -121,7 +122,8 @@ func waitForMessages(t *testing.T, client *managedagents.Client, sessionID strin
 func TestAUseIsAnsweredAfterItsDeadline(t *testing.T) {
 	long(t)
 	client := connect(t, own(t, "--limit", "deadline_grace=0").Address)
-	sessionID := session(t, client, agent(using("late")+`, {"text": "done"}`, "late", `, "custom_tool_timeout": "0.2s"`))
+	quick := `, "custom_tool_timeout": "0.2s"`
+	sessionID := session(t, client, agent(using("late")+`, {"text": "done"}`, "late", quick))
 	waited := make(chan struct{})
 	late := managedagents.Handle(func(context.Context, input) (string, error) { <-waited; return "ok", nil })
 	onEvent := func(event *v1.SessionEvent) error {

@@ -22,7 +22,8 @@ const (
 func shellAgent(commands []string, words string, more string) string {
 	var calls, responses []string
 	for _, command := range commands {
-		calls = append(calls, fmt.Sprintf(`{"name": "bash", "input_json": %q}`, fmt.Sprintf(`{"command": %q}`, command)))
+		input := fmt.Sprintf(`{"command": %q}`, command)
+		calls = append(calls, fmt.Sprintf(`{"name": "bash", "input_json": %q}`, input))
 	}
 	for word := range strings.FieldsSeq(words) {
 		responses = append(responses, fmt.Sprintf(`{"text": %q}`, word))

@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// What a call gives is one of these by errors.Is. Which one follows from the reason that the server gave (ErrorReason in
-// the protos), never from a text. A failed model or tool is none: it is an event in the session's log.
+// What a call gives is one of these by errors.Is. Which one follows from the reason that the server gave (ErrorReason
+// in the protos), never from a text. A failed model or tool is none: it is an event in the session's log.
 var (
 	// ErrInvalidRequest: the request is wrong; Violations name each bad field. Asking again does not help.
 	ErrInvalidRequest = errors.New("invalid request")
@@ -118,7 +118,8 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Unwrap gives one of this package's errors, for errors.Is. Nil: a reason that this version of the client does not know.
+// Unwrap gives one of this package's errors, for errors.Is. Nil: a reason that this version of the client does not
+// know.
 func (e *Error) Unwrap() error {
 	return e.kind
 }

@@ -14,8 +14,9 @@ import (
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
-// StreamEvents is the bare call: the messages of one stream, which is not opened again. An error is the last it gives. A
-// stream whose last message is no `ended` was cut. To stop reading cancels the call at once. For most, Follow is better.
+// StreamEvents is the bare call: the messages of one stream, which is not opened again. An error is the last it gives.
+// A stream whose last message is no `ended` was cut. To stop reading cancels the call at once. For most, Follow is
+// better.
 func (c *Client) StreamEvents(
 	ctx context.Context, request *v1.StreamEventsRequest,
 ) iter.Seq2[*v1.StreamEventsResponse, error] {
@@ -91,8 +92,8 @@ type Follow struct {
 	halfTold *v1.StreamDeltaDiscarded
 }
 
-// Follow follows a session: all events after fromSeq (0: the whole log), then what comes, across cuts and restarts of the
-// server. Nothing is asked before Events or Items is ranged over.
+// Follow follows a session: all events after fromSeq (0: the whole log), then what comes, across cuts and restarts of
+// the server. Nothing is asked before Events or Items is ranged over.
 func (c *Client) Follow(sessionID string, fromSeq uint64, options ...FollowOption) *Follow {
 	request := &v1.StreamEventsRequest{SessionId: sessionID, FromSeq: &fromSeq}
 	for _, option := range options {
@@ -153,7 +154,8 @@ func (f *Follow) run(ctx context.Context, deltas bool, yield func(Item, error) b
 	}
 }
 
-// stream reads one stream, and tells why it is over. What a message of a kind that is not known here has is passed over.
+// stream reads one stream, and tells why it is over. What a message of a kind that is not known here has is passed
+// over.
 func (f *Follow) stream(ctx context.Context, give func(Item) bool) error {
 	for message, err := range f.client.StreamEvents(ctx, f.request) {
 		if err != nil {

@@ -199,8 +199,8 @@ func TestKindsOfEventsAndMessagesThatAreNotKnownArePassedOverAndTheirSeqCounts(t
 	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
 		if request.GetFromSeq() == 0 {
 			strange := unknown(&v1.SessionEvent{Seq: 2})
-			return errors.Join(
-				send(stream, opened(0), unknown(&v1.StreamEventsResponse{}), batchOf(said(1, ""), strange)), unavailable)
+			message := unknown(&v1.StreamEventsResponse{})
+			return errors.Join(send(stream, opened(0), message, batchOf(said(1, ""), strange)), unavailable)
 		}
 		return send(stream, opened(0), batch(3, 3), ended(3))
 	}}

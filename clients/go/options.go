@@ -46,13 +46,14 @@ func WithConnectTimeout(timeout time.Duration) Option {
 }
 
 // WithPatience says how long to go on with a server that has answered before, and how long one attempt at a call may
-// take: 60 s unless given. 0: each call is made once, and only its context bounds it.
+// take: 60 s unless given. 0: each call is made once, and only its context bounds it; a stream that is cut is not
+// opened again.
 func WithPatience(patience time.Duration) Option {
 	return func(s *settings) { s.patience = patience }
 }
 
-// WithHeartbeatTimeout says how long a stream may be silent before it counts as cut: 35 s unless given. The server gives
-// a sign of life every 10 s.
+// WithHeartbeatTimeout says how long a stream may be silent before it counts as cut: 35 s unless given. The server
+// gives a sign of life every 10 s.
 func WithHeartbeatTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.heartbeatTimeout = timeout }
 }
@@ -67,8 +68,8 @@ func (s settings) dial() []grpc.DialOption {
 		grpc.WithUserAgent("managedagents-go/" + Version),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
-		// Asking again is done in one place, call.go: gRPC's own stops after five attempts, keeps no request of more than
-		// 256 KiB, and does not know RetryInfo.
+		// Asking again is done in one place, call.go: gRPC's own stops after five attempts, keeps no request of more
+		// than 256 KiB, and does not know RetryInfo.
 		grpc.WithDisableRetry(),
 		// gRPC waits up to two minutes before it tries an address again; a server that restarts is back sooner.
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -77,8 +78,8 @@ func (s settings) dial() []grpc.DialOption {
 			},
 			MinConnectTimeout: s.connectTimeout,
 		}),
-		// A machine that vanished closes no connection. A follower hears from its server every 10 s, so that a ping goes
-		// out only when that is overdue.
+		// A machine that vanished closes no connection. A follower hears from its server every 10 s, so that a ping
+		// goes out only when that is overdue.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 	}
 	if s.token != "" {

@@ -17,8 +17,8 @@ func WithTools(tools Tools) RunOption {
 	return func(t *turn) { t.tools = tools }
 }
 
-// WithConfirm decides on uses that wait for permission. Its error ends the run. Its context is over when somebody else was
-// faster, or nobody waits for the decision any more.
+// WithConfirm decides on uses that wait for permission. Its error ends the run. Its context is over when somebody else
+// was faster, or nobody waits for the decision any more.
 func WithConfirm(confirm func(ctx context.Context, use ToolUse) (Decision, error)) RunOption {
 	return func(t *turn) { t.confirm = confirm }
 }
@@ -55,8 +55,8 @@ type RunResult struct {
 }
 
 // Run sends a message, or any user event, answers what its turn asks for, and returns when the turn is over. A failed
-// model or tool is no error here: StopReason and Error of the result tell it. When the context is over the session is left
-// as it is.
+// model or tool is no error here: StopReason and Error of the result tell it. When the context is over the session is
+// left as it is.
 func (c *Client) Run(
 	ctx context.Context, sessionID string, event *v1.UserEvent, options ...RunOption,
 ) (*RunResult, error) {

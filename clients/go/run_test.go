@@ -125,7 +125,8 @@ func TestARunEndsWithItsTurn(t *testing.T) {
 	failed := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusFailed{StatusFailed: &v1.StatusFailed{}}}
 	archived := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusArchived{StatusArchived: &v1.StatusArchived{}}}
 	refused := &v1.StopReason{Reason: &v1.StopReason_Refusal{Refusal: &v1.Refusal{}}}
-	dropped := &v1.StopReason{Reason: &v1.StopReason_Interrupted{Interrupted: &v1.Interrupted{DroppedSeqs: []uint64{1}}}}
+	interrupted := &v1.Interrupted{DroppedSeqs: []uint64{1}}
+	dropped := &v1.StopReason{Reason: &v1.StopReason_Interrupted{Interrupted: interrupted}}
 	for reason, events := range map[string][]*v1.SessionEvent{
 		"end_turn":          {message(), idle(1, endTurn)},
 		"refusal":           {message(), idle(9, endTurn), idle(1, refused)},
@@ -257,7 +258,8 @@ func TestAToolUseIsWhatItsEventSays(t *testing.T) {
 	equal(t, use, managedagents.ToolUse{
 		ID: "use_1", Name: "docs/search", InputJSON: "{}", Kind: managedagents.MCPTool, NeedsConfirmation: true})
 	denied := &v1.AgentToolUse{
-		ToolUseId: "use_2", Name: "bash", RunsAtClient: true, Permission: v1.PermissionDecision_PERMISSION_DECISION_DENY}
+		ToolUseId: "use_2", Name: "bash", RunsAtClient: true,
+		Permission: v1.PermissionDecision_PERMISSION_DECISION_DENY}
 	use, _ = managedagents.UseOf(&v1.SessionEvent{Payload: &v1.SessionEvent_AgentToolUse{AgentToolUse: denied}})
 	equal(t, use, managedagents.ToolUse{ID: "use_2", Name: "bash", Kind: managedagents.BuiltInTool})
 	_, isUse = managedagents.UseOf(message())

@@ -35,7 +35,8 @@ func Handle[Input, Output any](function func(context.Context, Input) (Output, er
 
 type useIDKey struct{}
 
-// ToolUseID is, inside a handler, the id of the tool use that it answers. The same use may come again to another process.
+// ToolUseID is, inside a handler, the id of the tool use that it answers. The same use may come again to another
+// process.
 func ToolUseID(ctx context.Context) string {
 	id, _ := ctx.Value(useIDKey{}).(string)
 	return id
@@ -63,19 +64,7 @@ func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
 		return failed("The input is no JSON: " + err.Error())
 	}
 	ctx = context.WithValue(ctx, useIDKey{}, use.ID)
-	content, err := beside(ctx, func() (content []*v1.Content, err error) {
-		defer func() {
-			if value := recover(); value != nil {
-				slog.ErrorContext(ctx, "a tool's handler panicked", "tool", use.Name, "value", value, "stack", string(debug.Stack()))
-				err = panicked(value)
-			}
-		}()
-		result, err := handler(ctx, input)
-		if err != nil {
-			return nil, err
-		}
-		return contentOf(result)
-	})
+	content, err := beside(ctx, func() ([]*v1.Content, error) { return handled(ctx, handler, input) })
 	if err != nil {
 		if ctx.Err() != nil {
 			return brokenOff
@@ -84,6 +73,21 @@ func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
 		return failed(strings.TrimPrefix(fmt.Sprintf("%T: %s", err, err), "*"))
 	}
 	return &answer{content: content}
+}
+
+// handled is what the handler gives. Its panic is an error of its, which is told to the model like any.
+func handled(ctx context.Context, handler Handler, input json.RawMessage) (content []*v1.Content, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicked(value)
+			slog.ErrorContext(ctx, "a tool's handler panicked", "error", err, "stack", string(debug.Stack()))
+		}
+	}()
+	result, err := handler(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	return contentOf(result)
 }
 
 type panicError struct{ value any }

@@ -26,6 +26,10 @@ func failingWith(err error) Handler {
 	return func(context.Context, json.RawMessage) (any, error) { return nil, err }
 }
 
+func panicking(value any) Handler {
+	return func(context.Context, json.RawMessage) (any, error) { panic(value) }
+}
+
 func TestAResultBecomesContent(t *testing.T) {
 	type weather struct {
 		City    string `json:"city"`
@@ -83,8 +87,8 @@ func TestAHandlerThatFailsIsToldAsAnErrorWithItsType(t *testing.T) {
 		{failingWith(noSuchCity{"Atlantis"}), "managedagents.noSuchCity: no such city: Atlantis"},
 		{failingWith(&noSuchCity{"Atlantis"}), "managedagents.noSuchCity: no such city: Atlantis"},
 		{failingWith(errors.New("broken")), "errors.errorString: broken"},
-		{func(context.Context, json.RawMessage) (any, error) { panic("at the disco") }, "managedagents.panicError: at the disco"},
-		{func(context.Context, json.RawMessage) (any, error) { panic(noSuchCity{"Ys"}) }, "managedagents.noSuchCity: no such city: Ys"},
+		{panicking("at the disco"), "managedagents.panicError: at the disco"},
+		{panicking(noSuchCity{"Ys"}), "managedagents.noSuchCity: no such city: Ys"},
 	} {
 		answer := asking(one.handler, "{}")
 		if !answer.isError || TextOf(answer.content) != one.told {
@@ -94,7 +98,11 @@ func TestAHandlerThatFailsIsToldAsAnErrorWithItsType(t *testing.T) {
 }
 
 func TestAHandlerThatEndsItsGoroutineIsToldAsAnError(t *testing.T) {
-	if answer := asking(func(context.Context, json.RawMessage) (any, error) { runtime.Goexit(); return nil, nil }, "{}"); !answer.isError {
+	handler := func(context.Context, json.RawMessage) (any, error) {
+		runtime.Goexit()
+		return nil, nil
+	}
+	if answer := asking(handler, "{}"); !answer.isError {
 		t.Error(answer)
 	}
 }

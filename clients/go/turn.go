@@ -251,8 +251,8 @@ func (t *turn) answer(ctx context.Context, use ToolUse, told *answer) error {
 	return err
 }
 
-// send sends an answer. That nobody waits for it any more is no failure: the stream says how the turn goes on, or that it
-// is over.
+// send sends an answer. That nobody waits for it any more is no failure: the stream says how the turn goes on, or that
+// it is over.
 func (t *turn) send(ctx context.Context, event *v1.UserEvent) error {
 	_, err := t.client.SendEvent(ctx, &v1.SendEventRequest{SessionId: t.sessionID, Event: event})
 	var late *Error

@@ -29,7 +29,8 @@ func TestIDsGetNamesInTheOrderOfTheSortedKeysAndWordsAStar(t *testing.T) {
 func TestAMessageHasWhatIsWantedOfIt(t *testing.T) {
 	said := parsed([]byte(`{"a": {"b": 1, "c": [1]}, "d": "x"}`))
 	for wanted, is := range map[string]bool{
-		`{}`: true, `{"a": {"b": 1}}`: true, `{"a": {"c": [1]}}`: true, `{"a": {"b": 2}}`: false, `{"e": 1}`: false, `{"d": {}}`: false,
+		`{}`: true, `{"a": {"b": 1}}`: true, `{"a": {"c": [1]}}`: true,
+		`{"a": {"b": 2}}`: false, `{"e": 1}`: false, `{"d": {}}`: false,
 	} {
 		if has(said, parsed([]byte(wanted))) != is {
 			t.Errorf("%s: %t", wanted, !is)

@@ -1,11 +1,11 @@
-// Conformance plays scenarios through the client, against servers of its own, and prints their lines; tests/conformance of
-// the repository says what they mean.
+// Conformance plays scenarios through the client, against servers of its own, and prints their lines; tests/conformance
+// of the repository says what they mean.
 //
 //	go run ./conformance SCENARIO_FILE...
 //	go run ./conformance -compare SCENARIO_FILE...
 //
-// It prints `scenario NAME` and the scenario's lines. With -compare it prints instead the first line of each scenario that
-// differs from the .expected file beside it, and fails where there is one.
+// It prints `scenario NAME` and the scenario's lines. With -compare it prints instead the first line of each scenario
+// that differs from the .expected file beside it, and fails where there is one.
 package main
 
 import (

@@ -40,7 +40,8 @@ func play(scenario scenario, server *server.Server) (lines []string, err error) 
 	ctx, cancel := context.WithTimeout(context.Background(), timeLimit)
 	defer cancel()
 	r := &runner{
-		scenario: scenario, server: server, names: newNames(), current: map[string]string{"agent_id": "", "session_id": ""},
+		scenario: scenario, server: server, names: newNames(),
+		current: map[string]string{"agent_id": "", "session_id": ""},
 	}
 	if err := r.connect(); err != nil {
 		return nil, err
