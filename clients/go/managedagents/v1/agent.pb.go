@@ -1209,10 +1209,15 @@ func (*WebSearchTool) Descriptor() ([]byte, []int) {
 	return file_managedagents_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
-// A server that offers tools over the Model Context Protocol.
+// A server that offers tools over the Model Context Protocol. Each session has a connection of its own to it, opened when
+// it is first needed and closed some time after the session came to rest. Its tools are listed before each model request;
+// the model calls them SERVER__TOOL, in letters that every provider takes. A server that cannot be used is an `error` event
+// (TOOL_UNAVAILABLE), and the turn goes on; one that is lost in a call is an error result, and is opened anew. A tool that
+// says that it only reads, or is idempotent, is repeated after a crash, the others are not.
 type McpServer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it.
+	// 1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it: no custom tool of the agent may
+	// begin with it and two underscores.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// How the server is reached.
 	//
@@ -1222,7 +1227,8 @@ type McpServer struct {
 	//	*McpServer_Http
 	//	*McpServer_Configured
 	Transport isMcpServer_Transport `protobuf_oneof:"transport"`
-	// Its tools run without asking.
+	// Its tools run without asking, where the permission policy does not name them. Without it, and without a default of the
+	// policy, they ask.
 	AutoApprove   bool `protobuf:"varint,5,opt,name=auto_approve,json=autoApprove,proto3" json:"auto_approve,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1321,7 +1327,7 @@ type McpServer_Http struct {
 }
 
 type McpServer_Configured struct {
-	// The name of a server that the operator configured.
+	// The name of a server that the operator configured. One that he did not: TOOL_UNUSABLE.
 	Configured string `protobuf:"bytes,4,opt,name=configured,proto3,oneof"`
 }
 
@@ -1331,14 +1337,15 @@ func (*McpServer_Http) isMcpServer_Transport() {}
 
 func (*McpServer_Configured) isMcpServer_Transport() {}
 
-// An MCP server that is a process in the sandbox.
+// An MCP server that is a process in the sandbox, in the session's workspace, with the network and the bounds of the
+// session's environment; wall time bounds each call, until the next word of its progress, and the others all that it does.
 type McpStdio struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The program. Required.
+	// The program, as it is found in the sandbox. Required.
 	Command string `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
 	// Its arguments.
 	Args []string `protobuf:"bytes,2,rep,name=args,proto3" json:"args,omitempty"`
-	// Its environment; nothing else is inherited.
+	// Its environment; nothing else is inherited. It is no place for secrets: it stands in the definition.
 	Env           map[string]string `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1398,9 +1405,11 @@ func (x *McpStdio) GetEnv() map[string]string {
 // An MCP server behind an address.
 type McpHttp struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The http or https address. Required.
+	// The http or https address, without a password. Required. Private and loopback addresses only where the operator allows
+	// them, else TOOL_UNUSABLE.
 	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
-	// The name of a credential that the operator configured. Empty: none.
+	// The name of a credential that the operator configured with a `base_url` that this address lies at or below: it is sent
+	// as a bearer token. Another one, or one that the server does not know: TOOL_UNUSABLE. Empty: none.
 	Credential string `protobuf:"bytes,2,opt,name=credential,proto3" json:"credential,omitempty"`
 	// Speaks the older SSE transport.
 	Sse           bool `protobuf:"varint,3,opt,name=sse,proto3" json:"sse,omitempty"`
@@ -1511,7 +1520,7 @@ type PermissionPolicy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// For tools that are not named below. UNSPECIFIED: as if no policy were given.
 	Default PermissionMode `protobuf:"varint,1,opt,name=default,proto3,enum=managedagents.v1.PermissionMode" json:"default,omitempty"`
-	// By tool name, which must be one of the agent's and no custom tool's.
+	// By tool name: that of a built-in tool of the agent, or SERVER__TOOL of one of its MCP servers.
 	Tools         map[string]PermissionMode `protobuf:"bytes,2,rep,name=tools,proto3" json:"tools,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=managedagents.v1.PermissionMode"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

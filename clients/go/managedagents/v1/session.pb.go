@@ -317,7 +317,11 @@ type PendingAction struct {
 	Seq uint64 `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
 	// When the turn stops counting this wait as running and goes to requires_action; answers are taken after it, too. While
 	// the session is paused it stands still and shows what it was.
-	Deadline      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// The MCP server whose tool it is. Empty: it is none's.
+	ServerName string `protobuf:"bytes,7,opt,name=server_name,json=serverName,proto3" json:"server_name,omitempty"`
+	// Once it is allowed, the client answers it with user.tool_result.
+	RunsAtClient  bool `protobuf:"varint,8,opt,name=runs_at_client,json=runsAtClient,proto3" json:"runs_at_client,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,6 +396,20 @@ func (x *PendingAction) GetDeadline() *timestamppb.Timestamp {
 		return x.Deadline
 	}
 	return nil
+}
+
+func (x *PendingAction) GetServerName() string {
+	if x != nil {
+		return x.ServerName
+	}
+	return ""
+}
+
+func (x *PendingAction) GetRunsAtClient() bool {
+	if x != nil {
+		return x.RunsAtClient
+	}
+	return false
 }
 
 // What replaces parts of the agent's definition for one session.
@@ -692,7 +710,7 @@ const file_managedagents_v1_session_proto_rawDesc = "" +
 	"\toverrides\x18\f \x01(\v2\".managedagents.v1.SessionOverridesR\toverrides\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd3\x02\n" +
 	"\rPendingAction\x12\x1e\n" +
 	"\vtool_use_id\x18\x01 \x01(\tR\ttoolUseId\x127\n" +
 	"\x04kind\x18\x02 \x01(\x0e2#.managedagents.v1.PendingActionKindR\x04kind\x12\x12\n" +
@@ -700,7 +718,10 @@ const file_managedagents_v1_session_proto_rawDesc = "" +
 	"\n" +
 	"input_json\x18\x04 \x01(\tR\tinputJson\x12\x10\n" +
 	"\x03seq\x18\x05 \x01(\x04R\x03seq\x126\n" +
-	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadlineJ\x04\b\n" +
+	"\bdeadline\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x1f\n" +
+	"\vserver_name\x18\a \x01(\tR\n" +
+	"serverName\x12$\n" +
+	"\x0eruns_at_client\x18\b \x01(\bR\frunsAtClientJ\x04\b\n" +
 	"\x10\rR\fclaim_holderR\x11claim_expire_time\"\x9b\x01\n" +
 	"\x10SessionOverrides\x12-\n" +
 	"\x05model\x18\x01 \x01(\v2\x17.managedagents.v1.ModelR\x05model\x12\x1b\n" +

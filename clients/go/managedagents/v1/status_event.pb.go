@@ -144,7 +144,8 @@ const (
 	ErrorNext_ERROR_NEXT_WAITS_FOR_ANSWERS ErrorNext = 2
 	// The session is failed.
 	ErrorNext_ERROR_NEXT_SESSION_FAILS ErrorNext = 3
-	// The turn goes on without what failed: the summary of older turns, which the model would not make.
+	// The turn goes on without what failed: the summary of older turns, which the model would not make, or the tools of an
+	// MCP server that cannot be used now.
 	ErrorNext_ERROR_NEXT_TURN_GOES_ON ErrorNext = 4
 )
 
