@@ -70,7 +70,7 @@ func TestARunAnswersToolsAtOnceAndGivesTheLastWords(t *testing.T) {
 		}
 	}
 	equal(t, fmt.Sprint(told), fmt.Sprint(map[string]bool{
-		`{"of":"a"}`: false, `{"of":"b"}`: false, "errors.errorString: broken": true}))
+		`{"of":"a"}`: false, `{"of":"b"}`: false, "The tool failed: broken": true}))
 }
 
 func TestAUseThatAnEarlierProcessLeftOpenIsAnsweredFirst(t *testing.T) {

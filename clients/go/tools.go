@@ -1,22 +1,21 @@
 package managedagents
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strings"
 
+	"github.com/managedagents/managedagents/clients/go/internal/jsontext"
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
 // Handler answers a tool use. It is given the input that the model wrote, which is JSON, and what it returns is told to
-// the model: a text, content blocks, nothing, or anything that encoding/json can write. Its error is told, too, as
-// "type: message". The context is over when the use is closed, or nobody waits for the answer any more. A handler that
-// does not heed it runs to its end, and nobody hears of it.
+// the model: a text, content blocks, nothing, or anything that encoding/json can write. The message of its error is
+// told, too. The context is over when the use is closed, or nobody waits for the answer any more. A handler that does
+// not heed it runs to its end, and nobody hears of it.
 type Handler func(ctx context.Context, input json.RawMessage) (any, error)
 
 // Tools are handlers by the name of their tool.
@@ -54,14 +53,14 @@ func failed(words string) *answer {
 
 var brokenOff = failed("The tool was stopped before it was done; what it did is not known.")
 
-// ask lets the handler answer.
+// ask lets the handler answer. Its words are the same in every language: the model reads them, and the log keeps them.
 func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
 	input := []byte(use.InputJSON)
 	if len(input) == 0 {
 		input = []byte("{}")
 	}
-	if err := json.Unmarshal(input, new(any)); err != nil {
-		return failed("The input is no JSON: " + err.Error())
+	if !json.Valid(input) {
+		return failed("The input is no JSON.")
 	}
 	ctx = context.WithValue(ctx, useIDKey{}, use.ID)
 	content, err := beside(ctx, func() ([]*v1.Content, error) { return handled(ctx, handler, input) })
@@ -70,7 +69,10 @@ func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
 			return brokenOff
 		}
 		slog.WarnContext(ctx, "a tool's handler failed", "tool", use.Name, "use", use.ID, "error", err)
-		return failed(strings.TrimPrefix(fmt.Sprintf("%T: %s", err, err), "*"))
+		if errors.As(err, new(noJSONError)) {
+			return failed("The tool's answer is no JSON.")
+		}
+		return failed(fmt.Sprintf("The tool failed: %s", err))
 	}
 	return &answer{content: content}
 }
@@ -89,6 +91,9 @@ func handled(ctx context.Context, handler Handler, input json.RawMessage) (conte
 	}
 	return contentOf(result)
 }
+
+// noJSONError is of a result that JSON cannot hold.
+type noJSONError struct{ error }
 
 type panicError struct{ value any }
 
@@ -137,11 +142,9 @@ func contentOf(result any) ([]*v1.Content, error) {
 	case []*v1.Content:
 		return result, nil
 	}
-	var written bytes.Buffer
-	encoder := json.NewEncoder(&written)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(result); err != nil {
-		return nil, err
+	written, err := jsontext.Write(result)
+	if err != nil {
+		return nil, noJSONError{err}
 	}
-	return []*v1.Content{Text(strings.TrimSuffix(written.String(), "\n"))}, nil
+	return []*v1.Content{Text(written)}, nil
 }

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	managedagents "github.com/managedagents/managedagents/clients/go"
+	"github.com/managedagents/managedagents/clients/go/internal/jsontext"
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
@@ -168,18 +168,9 @@ func parsed(text []byte) any {
 	return value
 }
 
-// encoding/json also escapes these two, which are no control characters. An escaped backslash stays what it is.
-var lineSeparators = strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")
-
-// dump is a value as JSON without spaces, keys sorted, UTF-8 as it is.
+// dump is a value as the lines have it.
 func dump(value any) string {
-	var text bytes.Buffer
-	encoder := json.NewEncoder(&text)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		panic(err)
-	}
-	return lineSeparators.Replace(strings.TrimSuffix(text.String(), "\n"))
+	return managedagents.Must(jsontext.Write(value))
 }
 
 func sortedKeys(value object) []string {

@@ -2,9 +2,9 @@ package main
 
 import "testing"
 
-func TestJSONIsWrittenSortedWithoutSpacesAndWithoutNeedlessEscapes(t *testing.T) {
-	value := parsed([]byte(`{"b": [1.50, 12345678901234567890], "a": "<&> å \u2028 \\u2028 \" \n \u0001"}`))
-	const wanted = `{"a":"<&> å ` + "\u2028" + ` \\u2028 \" \n \u0001","b":[1.50,12345678901234567890]}`
+func TestNumbersArePrintedAsTheyAreWritten(t *testing.T) {
+	value := parsed([]byte(`{"a": [1.50, 12345678901234567890]}`))
+	const wanted = `{"a":[1.50,12345678901234567890]}`
 	if written := dump(value); written != wanted {
 		t.Errorf("%s should be %s", written, wanted)
 	}
