@@ -60,7 +60,7 @@ type RunResult struct {
 func (c *Client) Run(
 	ctx context.Context, sessionID string, event *v1.UserEvent, options ...RunOption,
 ) (*RunResult, error) {
-	t := &turn{client: c, sessionID: sessionID, toConfirm: map[string]ToolUse{}, earlier: map[string]bool{},
+	t := &turn{client: c, sessionID: sessionID, toConfirm: map[string]ToolUse{},
 		atWork: map[string]context.CancelFunc{}}
 	for _, option := range options {
 		option(t)

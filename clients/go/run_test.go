@@ -150,16 +150,22 @@ func TestARunGivesTheLastWordsTheUsageAndTheEventsOfItsTurn(t *testing.T) {
 
 func TestARunOfAnOutcomeGoesOnOverItsIterations(t *testing.T) {
 	outcome := &v1.UserDefineOutcome{Criteria: "good"}
-	service := telltale(
-		event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_UserDefineOutcome{UserDefineOutcome: outcome}}),
-		judged(1, false), agentSays(2, "rsp_2", "better"), judged(2, true),
-		&v1.SessionEvent{Payload: &v1.SessionEvent_StatusCompleted{StatusCompleted: &v1.StatusCompleted{}}})
 	define := &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
-	result, err := faked(t, service).Run(t.Context(), "ses_1", define)
-	ok(t, err)
-	equal(t, result.StopReason, "completed")
-	equal(t, result.Text, "better")
-	equal(t, len(result.Events), 4)
+	defined := event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_UserDefineOutcome{UserDefineOutcome: outcome}})
+	completed := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusCompleted{StatusCompleted: &v1.StatusCompleted{}}}
+	givenUp := idle(2, &v1.StopReason{Reason: &v1.StopReason_MaxOutcomeIterations{}})
+	for reason, last := range map[string][]*v1.SessionEvent{
+		"completed":              {judged(2, true), completed},
+		"max_outcome_iterations": {judged(2, false), givenUp},
+	} {
+		service := telltale(append(
+			[]*v1.SessionEvent{defined, judged(1, false), agentSays(2, "rsp_2", "better")}, last...)...)
+		result, err := faked(t, service).Run(t.Context(), "ses_1", define)
+		ok(t, err)
+		equal(t, result.StopReason, reason)
+		equal(t, result.Text, "better")
+		equal(t, result.Events[3].GetOutcomeEvaluated() != nil, true)
+	}
 }
 
 func TestAUseThatWaitsForPermissionIsDecidedByConfirm(t *testing.T) {
@@ -204,15 +210,6 @@ func TestAUseWithoutAHandlerIsLeftOpenAndTheTurnIsGivenBack(t *testing.T) {
 	equal(t, len(answered(service)), 0)
 }
 
-func TestAnEarlierTurnsUseWithoutAHandlerIsLeftToOthers(t *testing.T) {
-	service := telltale(message(), idle(1, endTurn))
-	theirs := &v1.PendingAction{
-		ToolUseId: "use_0", Name: "theirs", Kind: v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT}
-	service.calls["Status"] = always(&v1.StatusResponse{PendingActions: []*v1.PendingAction{theirs}})
-	runs(t, service, managedagents.WithTools(managedagents.Tools{"ours": nothing}))
-	equal(t, len(answered(service)), 0)
-}
-
 func nothing(context.Context, json.RawMessage) (any, error) { return nil, nil }
 
 func TestASessionThatIsDeletedBeforeTheRunCouldFollowItHasEnded(t *testing.T) {
@@ -228,42 +225,6 @@ func TestARunOfASessionThatIsNotThereFails(t *testing.T) {
 	service.calls["SendEvent"] = refusing(refusal(codes.NotFound, "SESSION_NOT_FOUND"))
 	_, err := faked(t, service).Run(t.Context(), "ses_1", goOn)
 	equal(t, errors.Is(err, managedagents.ErrNotFound), true)
-}
-
-func TestAnEarlierUseThatIsAllowedHereRunsAtTheServer(t *testing.T) {
-	service := telltale(message(), nil, confirmed("use_0"), idle(1, endTurn))
-	waits := &v1.PendingAction{
-		ToolUseId: "use_0", Name: "bash", Kind: v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_CONFIRMATION}
-	first := always(&v1.StatusResponse{PendingActions: []*v1.PendingAction{waits}})
-	service.calls["Status"] = func(ctx context.Context, request any) (any, error) {
-		if len(asked[*v1.StatusRequest](service)) == 1 {
-			return first(ctx, request)
-		}
-		return &v1.StatusResponse{}, nil
-	}
-	confirm := func(context.Context, managedagents.ToolUse) (managedagents.Decision, error) {
-		return managedagents.Decision{Allow: true}, nil
-	}
-	runs(t, service, managedagents.WithConfirm(confirm), managedagents.WithTools(managedagents.Tools{"bash": nothing}))
-	equal(t, len(answered(service)), 1)
-	equal(t, len(asked[*v1.StatusRequest](service)), 2)
-}
-
-func TestAToolUseIsWhatItsEventSays(t *testing.T) {
-	mcp := &v1.AgentMcpToolUse{
-		ToolUseId: "use_1", ServerName: "docs", Name: "search", InputJson: "{}",
-		Permission: v1.PermissionDecision_PERMISSION_DECISION_ASK}
-	use, isUse := managedagents.UseOf(&v1.SessionEvent{Payload: &v1.SessionEvent_AgentMcpToolUse{AgentMcpToolUse: mcp}})
-	equal(t, isUse, true)
-	equal(t, use, managedagents.ToolUse{
-		ID: "use_1", Name: "docs/search", InputJSON: "{}", Kind: managedagents.MCPTool, NeedsConfirmation: true})
-	denied := &v1.AgentToolUse{
-		ToolUseId: "use_2", Name: "bash", RunsAtClient: true,
-		Permission: v1.PermissionDecision_PERMISSION_DECISION_DENY}
-	use, _ = managedagents.UseOf(&v1.SessionEvent{Payload: &v1.SessionEvent_AgentToolUse{AgentToolUse: denied}})
-	equal(t, use, managedagents.ToolUse{ID: "use_2", Name: "bash", Kind: managedagents.BuiltInTool})
-	_, isUse = managedagents.UseOf(message())
-	equal(t, isUse, false)
 }
 
 func TestWhatOnEventGivesReachesTheCaller(t *testing.T) {

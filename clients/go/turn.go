@@ -31,7 +31,6 @@ type turn struct {
 	isOutcome bool
 	saidIn    string
 	toConfirm map[string]ToolUse
-	earlier   map[string]bool
 	atWork    map[string]context.CancelFunc
 }
 
@@ -66,9 +65,7 @@ func (t *turn) follow() error {
 
 func (t *turn) take(event *v1.SessionEvent) (isOver bool, err error) {
 	ours := slices.Contains(t.turns, event.Turn)
-	if err := t.settle(event); err != nil {
-		return false, err
-	}
+	t.settle(event)
 	if use, isUse := UseOf(event); isUse {
 		t.look(use)
 	}
@@ -92,10 +89,8 @@ func (t *turn) answerEarlier() error {
 		return err
 	}
 	for _, action := range status.PendingActions {
-		use := UseThatWaits(action)
-		if _, isKnown := t.toConfirm[use.ID]; action.Seq < t.result.Seq && !isKnown {
-			t.earlier[use.ID] = true
-			t.look(use)
+		if action.Seq < t.result.Seq {
+			t.look(UseThatWaits(action))
 		}
 	}
 	return nil
@@ -136,28 +131,25 @@ func (t *turn) work(use ToolUse, task func(context.Context, ToolUse) error) {
 }
 
 // settle: a use was confirmed, and its result is wanted now; or it was closed, and its handler works for nothing.
-func (t *turn) settle(event *v1.SessionEvent) error {
+func (t *turn) settle(event *v1.SessionEvent) {
 	switch payload := event.Payload.(type) {
 	case *v1.SessionEvent_UserToolConfirmation:
 		decided := payload.UserToolConfirmation
 		use, isKnown := t.toConfirm[decided.ToolUseId]
-		delete(t.toConfirm, decided.ToolUseId)
-		// Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
-		t.callOff(decided.ToolUseId)
-		delete(t.atWork, decided.ToolUseId)
-		if !isKnown || decided.Decision != v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW {
-			return nil
+		if !isKnown {
+			// Status had told of it before the stream: what is at work on the use is its handler.
+			return
 		}
-		if use.AtClient {
+		delete(t.toConfirm, use.ID)
+		// Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
+		t.callOff(use.ID)
+		delete(t.atWork, use.ID)
+		if use.AtClient && decided.Decision == v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW {
 			t.begin(use)
-		} else if t.earlier[use.ID] {
-			// While it waited for the decision nothing told where it runs.
-			return t.answerEarlier()
 		}
 	case *v1.SessionEvent_AgentToolResult:
 		t.callOff(payload.AgentToolResult.ToolUseId)
 	}
-	return nil
 }
 
 func (t *turn) callOff(useID string) {

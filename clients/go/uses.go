@@ -52,12 +52,16 @@ func UseOf(event *v1.SessionEvent) (ToolUse, bool) {
 
 // UseThatWaits is the tool use that a session waits for, as Status tells it.
 func UseThatWaits(action *v1.PendingAction) ToolUse {
-	kind := BuiltInTool
-	if action.Kind == v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT {
-		kind = CustomTool
-	}
+	name, kind := action.Name, BuiltInTool
+	custom := action.Kind == v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT
 	asks := action.Kind == v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_CONFIRMATION
-	return ToolUse{action.ToolUseId, action.Name, action.InputJson, kind, asks, !asks}
+	switch {
+	case custom:
+		kind = CustomTool
+	case action.ServerName != "":
+		name, kind = action.ServerName+"/"+name, MCPTool
+	}
+	return ToolUse{action.ToolUseId, name, action.InputJson, kind, asks, custom || action.RunsAtClient}
 }
 
 // ResultEvent is the event that answers the use with its result.
