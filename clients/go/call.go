@@ -55,7 +55,7 @@ func attempt[Request proto.Message, Response any](
 
 // patience is how long a server may be away: short until it has answered once, so that a wrong address is told soon.
 func (c *Client) patience() time.Duration {
-	if c.heard.Load() {
+	if c.heard.Load() || c.settings.patience == 0 {
 		return c.settings.patience
 	}
 	return c.settings.connectTimeout

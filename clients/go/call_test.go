@@ -95,6 +95,10 @@ func TestWithoutPatienceACallIsMadeOnce(t *testing.T) {
 	_, err := faked(t, service, managedagents.WithPatience(0)).Status(t.Context(), &v1.StatusRequest{})
 	equal(t, errors.Is(err, managedagents.ErrUnavailable), true)
 	equal(t, len(asked[any](service)), 1)
+	service = &fake{calls: map[string]method{"Status": refusing(unavailable)}}
+	_, err = faked(t, service, managedagents.WithPatience(0)).Status(t.Context(), &v1.StatusRequest{})
+	equal(t, errors.Is(err, managedagents.ErrNoAnswer), true)
+	equal(t, len(asked[any](service)), 1)
 }
 
 func TestAServerThatDoesNotAnswerIsGivenUpAfterThePatience(t *testing.T) {

@@ -27,7 +27,7 @@ type settings struct {
 }
 
 func defaults() settings {
-	return settings{connectTimeout: 5 * time.Second, patience: time.Minute, heartbeatTimeout: 35 * time.Second}
+	return settings{connectTimeout: 5 * time.Second, patience: time.Minute, heartbeatTimeout: 30 * time.Second}
 }
 
 // WithToken sends a bearer token with every call.
@@ -52,7 +52,7 @@ func WithPatience(patience time.Duration) Option {
 	return func(s *settings) { s.patience = patience }
 }
 
-// WithHeartbeatTimeout says how long a stream may be silent before it counts as cut: 35 s unless given. The server
+// WithHeartbeatTimeout says how long a stream may be silent before it counts as cut: 30 s unless given. The server
 // gives a sign of life every 10 s.
 func WithHeartbeatTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.heartbeatTimeout = timeout }
