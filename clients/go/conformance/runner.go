@@ -96,6 +96,8 @@ func (r *runner) step(ctx context.Context, verb string, given object) error {
 		}
 		r.say("kill")
 		return r.startAgain()
+	case "run":
+		return r.run(ctx, given)
 	case "terminate":
 		return r.terminate(ctx)
 	}
