@@ -83,6 +83,9 @@ const (
 	// FAILED_PRECONDITION. A tool of the definition cannot be used at this server, say because it has no sandbox to run it
 	// in: metadata `field` says which, the message what the operator can do. Not retriable.
 	ErrorReason_ERROR_REASON_TOOL_UNUSABLE ErrorReason = 23
+	// FAILED_PRECONDITION. The session has an outcome that is queued or worked towards; metadata `seq` is that of its
+	// user.define_outcome. Wait until it is over, or interrupt it. Not retriable as it is.
+	ErrorReason_ERROR_REASON_OUTCOME_ACTIVE ErrorReason = 24
 )
 
 // Enum value maps for ErrorReason.
@@ -112,6 +115,7 @@ var (
 		21: "ERROR_REASON_DEADLINE_EXCEEDED",
 		22: "ERROR_REASON_EVENT_UNREADABLE",
 		23: "ERROR_REASON_TOOL_UNUSABLE",
+		24: "ERROR_REASON_OUTCOME_ACTIVE",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":          0,
@@ -138,6 +142,7 @@ var (
 		"ERROR_REASON_DEADLINE_EXCEEDED":    21,
 		"ERROR_REASON_EVENT_UNREADABLE":     22,
 		"ERROR_REASON_TOOL_UNUSABLE":        23,
+		"ERROR_REASON_OUTCOME_ACTIVE":       24,
 	}
 )
 
@@ -172,7 +177,7 @@ var File_managedagents_v1_error_proto protoreflect.FileDescriptor
 
 const file_managedagents_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x1cmanagedagents/v1/error.proto\x12\x10managedagents.v1*\xbc\x06\n" +
+	"\x1cmanagedagents/v1/error.proto\x12\x10managedagents.v1*\xdd\x06\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -198,7 +203,8 @@ const file_managedagents_v1_error_proto_rawDesc = "" +
 	"\x1fERROR_REASON_INVALID_PAGE_TOKEN\x10\x14\x12\"\n" +
 	"\x1eERROR_REASON_DEADLINE_EXCEEDED\x10\x15\x12!\n" +
 	"\x1dERROR_REASON_EVENT_UNREADABLE\x10\x16\x12\x1e\n" +
-	"\x1aERROR_REASON_TOOL_UNUSABLE\x10\x17Br\n" +
+	"\x1aERROR_REASON_TOOL_UNUSABLE\x10\x17\x12\x1f\n" +
+	"\x1bERROR_REASON_OUTCOME_ACTIVE\x10\x18Br\n" +
 	"\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3"
 
 var (

@@ -33,9 +33,9 @@ type SessionEvent struct {
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// When the event was logged. For people; never used for order.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// The turn that the event belongs to: the seq of its message or outcome. A queued message's turn is its own seq; an
-	// answer's is its tool use's; an interrupt's is the turn it acts on, or its own seq when no turn is open; 0 for what
-	// belongs to no turn.
+	// The turn that the event belongs to: the seq of its message or outcome, or of the outcome.evaluated that asked for it.
+	// A queued message's turn is its own seq; an answer's is its tool use's; an interrupt's is the turn it acts on, or its
+	// own seq when no turn is open; 0 for what belongs to no turn.
 	Turn uint64 `protobuf:"varint,3,opt,name=turn,proto3" json:"turn,omitempty"`
 	// The model response that produced the event: the same for all its events, unique in the session. Empty for all else.
 	ResponseId string `protobuf:"bytes,4,opt,name=response_id,json=responseId,proto3" json:"response_id,omitempty"`

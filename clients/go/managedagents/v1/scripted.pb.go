@@ -32,7 +32,8 @@ type ScriptedModel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At least one. With more requests than responses the last one repeats.
 	Responses []*ScriptedResponse `protobuf:"bytes,1,rep,name=responses,proto3" json:"responses,omitempty"`
-	// The verdicts of an outcome's grader, by iteration; the last one repeats.
+	// The verdicts of an outcome's grader, by iteration; the last one repeats. Without any the grader's request fails. What
+	// the grader is asked does not count as a request of the position.
 	Grader        []*ScriptedVerdict `protobuf:"bytes,2,rep,name=grader,proto3" json:"grader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -319,7 +320,11 @@ type ScriptedVerdict struct {
 	// Whether the outcome is met.
 	Met bool `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
 	// Why, in the grader's words.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How long the verdict takes. Absent: at once.
+	Delay *durationpb.Duration `protobuf:"bytes,3,opt,name=delay,proto3" json:"delay,omitempty"`
+	// The request fails `error.times` times, each after the delay, before the verdict is given.
+	Error         *ScriptedError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -368,6 +373,20 @@ func (x *ScriptedVerdict) GetReason() string {
 	return ""
 }
 
+func (x *ScriptedVerdict) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *ScriptedVerdict) GetError() *ScriptedError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
 var File_managedagents_v1_scripted_proto protoreflect.FileDescriptor
 
 const file_managedagents_v1_scripted_proto_rawDesc = "" +
@@ -395,10 +414,12 @@ const file_managedagents_v1_scripted_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12:\n" +
 	"\vretry_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x14\n" +
-	"\x05times\x18\x03 \x01(\x05R\x05times\";\n" +
+	"\x05times\x18\x03 \x01(\x05R\x05times\"\xa3\x01\n" +
 	"\x0fScriptedVerdict\x12\x10\n" +
 	"\x03met\x18\x01 \x01(\bR\x03met\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reasonBr\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
+	"\x05delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x125\n" +
+	"\x05error\x18\x04 \x01(\v2\x1f.managedagents.v1.ScriptedErrorR\x05errorBr\n" +
 	"\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3"
 
 var (
@@ -425,19 +446,21 @@ var file_managedagents_v1_scripted_proto_goTypes = []any{
 	(*durationpb.Duration)(nil), // 7: google.protobuf.Duration
 }
 var file_managedagents_v1_scripted_proto_depIdxs = []int32{
-	1, // 0: managedagents.v1.ScriptedModel.responses:type_name -> managedagents.v1.ScriptedResponse
-	4, // 1: managedagents.v1.ScriptedModel.grader:type_name -> managedagents.v1.ScriptedVerdict
-	2, // 2: managedagents.v1.ScriptedResponse.tool_calls:type_name -> managedagents.v1.ScriptedToolCall
-	5, // 3: managedagents.v1.ScriptedResponse.stop_reason:type_name -> managedagents.v1.ModelStopReason
-	6, // 4: managedagents.v1.ScriptedResponse.usage:type_name -> managedagents.v1.Usage
-	7, // 5: managedagents.v1.ScriptedResponse.delay:type_name -> google.protobuf.Duration
-	3, // 6: managedagents.v1.ScriptedResponse.error:type_name -> managedagents.v1.ScriptedError
-	7, // 7: managedagents.v1.ScriptedError.retry_after:type_name -> google.protobuf.Duration
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: managedagents.v1.ScriptedModel.responses:type_name -> managedagents.v1.ScriptedResponse
+	4,  // 1: managedagents.v1.ScriptedModel.grader:type_name -> managedagents.v1.ScriptedVerdict
+	2,  // 2: managedagents.v1.ScriptedResponse.tool_calls:type_name -> managedagents.v1.ScriptedToolCall
+	5,  // 3: managedagents.v1.ScriptedResponse.stop_reason:type_name -> managedagents.v1.ModelStopReason
+	6,  // 4: managedagents.v1.ScriptedResponse.usage:type_name -> managedagents.v1.Usage
+	7,  // 5: managedagents.v1.ScriptedResponse.delay:type_name -> google.protobuf.Duration
+	3,  // 6: managedagents.v1.ScriptedResponse.error:type_name -> managedagents.v1.ScriptedError
+	7,  // 7: managedagents.v1.ScriptedError.retry_after:type_name -> google.protobuf.Duration
+	7,  // 8: managedagents.v1.ScriptedVerdict.delay:type_name -> google.protobuf.Duration
+	3,  // 9: managedagents.v1.ScriptedVerdict.error:type_name -> managedagents.v1.ScriptedError
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_managedagents_v1_scripted_proto_init() }

@@ -1048,7 +1048,7 @@ type StatusResponse struct {
 	HeadSeq uint64 `protobuf:"varint,4,opt,name=head_seq,json=headSeq,proto3" json:"head_seq,omitempty"`
 	// The open turn; 0 where none is.
 	Turn uint64 `protobuf:"varint,5,opt,name=turn,proto3" json:"turn,omitempty"`
-	// Messages that wait for their turn.
+	// Messages that wait for their turn, an outcome among them.
 	QueuedMessages int32 `protobuf:"varint,6,opt,name=queued_messages,json=queuedMessages,proto3" json:"queued_messages,omitempty"`
 	// What the session waits for from its client, in the order of the calls.
 	PendingActions []*PendingAction `protobuf:"bytes,7,rep,name=pending_actions,json=pendingActions,proto3" json:"pending_actions,omitempty"`

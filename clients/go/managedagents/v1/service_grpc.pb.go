@@ -64,7 +64,7 @@ type ManagedAgentRuntimeClient interface {
 	// Create; a setting of the agent that the overriding model cannot do is told of `overrides.model`.
 	StartSession(ctx context.Context, in *StartSessionRequest, opts ...grpc.CallOption) (*StartSessionResponse, error)
 	// Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-	// TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+	// TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
 	SendEvent(ctx context.Context, in *SendEventRequest, opts ...grpc.CallOption) (*SendEventResponse, error)
 	// Follows a session's log: what is after `from_seq`, then what comes. Promises: Ordered (seq rises; by one where nothing
 	// is filtered), Unique (no event twice), Reliable (no hole), Atomic (what one model response produced arrives in one
@@ -319,7 +319,7 @@ type ManagedAgentRuntimeServer interface {
 	// Create; a setting of the agent that the overriding model cannot do is told of `overrides.model`.
 	StartSession(context.Context, *StartSessionRequest) (*StartSessionResponse, error)
 	// Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-	// TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+	// TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
 	SendEvent(context.Context, *SendEventRequest) (*SendEventResponse, error)
 	// Follows a session's log: what is after `from_seq`, then what comes. Promises: Ordered (seq rises; by one where nothing
 	// is filtered), Unique (no event twice), Reliable (no hole), Atomic (what one model response produced arrives in one

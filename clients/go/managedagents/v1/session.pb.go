@@ -31,7 +31,7 @@ const (
 	SessionStatus_SESSION_STATUS_UNSPECIFIED SessionStatus = 0
 	// Started; no turn has run yet.
 	SessionStatus_SESSION_STATUS_QUEUED SessionStatus = 1
-	// A turn is at work, or waits for an answer inside its deadline.
+	// A turn is at work, is judged for an outcome, or waits for an answer inside its deadline.
 	SessionStatus_SESSION_STATUS_RUNNING SessionStatus = 2
 	// Nothing runs: the last turn has ended, or it is open in requires_action.
 	SessionStatus_SESSION_STATUS_IDLE SessionStatus = 3

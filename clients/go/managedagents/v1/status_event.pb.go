@@ -758,7 +758,7 @@ func (*MaxToolRounds) Descriptor() ([]byte, []int) {
 	return file_managedagents_v1_status_event_proto_rawDescGZIP(), []int{8}
 }
 
-// The outcome was not met within its iterations.
+// The outcome was not met within its iterations. Stands behind the last outcome.evaluated, in the turn that it ended.
 type MaxOutcomeIterations struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1182,10 +1182,13 @@ func (*StatusArchived) Descriptor() ([]byte, []int) {
 	return file_managedagents_v1_status_event_proto_rawDescGZIP(), []int{18}
 }
 
-// An iteration towards an outcome was judged.
+// An iteration towards an outcome was judged, by a request of its own whose usage stands beside it. It ends the turn that
+// was judged, in the place of a status.idle. What follows: status.completed, where it is met and nothing is queued; where
+// it is not, a further turn, numbered by this event, or status.idle with max_outcome_iterations.
 type OutcomeEvaluated struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1 is the first.
+	// 1 is the first. Where messages come in while the grader works there may be more than `max_iterations`: after each
+	// of them it is judged again.
 	Iteration int32 `protobuf:"varint,1,opt,name=iteration,proto3" json:"iteration,omitempty"`
 	// Whether the criteria are met.
 	Met bool `protobuf:"varint,2,opt,name=met,proto3" json:"met,omitempty"`

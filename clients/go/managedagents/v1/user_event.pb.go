@@ -214,7 +214,7 @@ type UserEvent_UserToolResult struct {
 }
 
 type UserEvent_UserDefineOutcome struct {
-	// Says what "done" means, and starts work by itself.
+	// Says what "done" means, and starts work by itself. Queued, as a message is.
 	UserDefineOutcome *UserDefineOutcome `protobuf:"bytes,105,opt,name=user_define_outcome,json=userDefineOutcome,proto3,oneof"`
 }
 
@@ -276,10 +276,10 @@ func (x *UserMessage) GetContent() []*Content {
 	return nil
 }
 
-// Stops the turn that runs when this is logged.
+// Stops the turn that runs when this is logged, and ends the outcome that is worked towards.
 type UserInterrupt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Also drops the messages that are queued with a lower seq than this event's.
+	// Also drops the messages that are queued with a lower seq than this event's, an outcome among them.
 	DropQueued    bool `protobuf:"varint,1,opt,name=drop_queued,json=dropQueued,proto3" json:"drop_queued,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -514,7 +514,10 @@ func (x *UserToolResult) GetIsError() bool {
 	return false
 }
 
-// What "done" means.
+// What "done" means. Queued like a message, and counted as one. Its first turn is its own seq; a further one is numbered
+// by the outcome.evaluated that asks for it. One at a time: while another one is queued or worked towards,
+// FAILED_PRECONDITION, reason OUTCOME_ACTIVE. It is over with status.completed, or with the first status.idle of a turn
+// since it began that says neither end_turn nor requires_action.
 type UserDefineOutcome struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The criteria that the grader judges by. Required.
