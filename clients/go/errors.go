@@ -41,6 +41,9 @@ var (
 	ErrProviderUnusable = errors.New("provider unusable")
 	// ErrToolUnusable: a tool of the definition cannot be used at this server.
 	ErrToolUnusable = errors.New("tool unusable")
+	// ErrOutcomeActive: the session has an outcome, Metadata["seq"], that is not over yet: wait for its end, or interrupt
+	// it.
+	ErrOutcomeActive = errors.New("outcome active")
 	// ErrUnauthenticated: no token, or one that the server does not know.
 	ErrUnauthenticated = errors.New("unauthenticated")
 	// ErrEventUnreadable: an event of the log, which Metadata["seq"] names, cannot be read: go on after it.
@@ -82,6 +85,7 @@ var byReason = map[string]error{
 	"LIMIT_EXCEEDED":       ErrLimitExceeded,
 	"PROVIDER_UNUSABLE":    ErrProviderUnusable,
 	"TOOL_UNUSABLE":        ErrToolUnusable,
+	"OUTCOME_ACTIVE":       ErrOutcomeActive,
 	"UNAUTHENTICATED":      ErrUnauthenticated,
 	"EVENT_UNREADABLE":     ErrEventUnreadable,
 	"INTERNAL":             ErrServerFault,

@@ -29,6 +29,15 @@ func UserMessage(words string) *v1.UserEvent {
 	return &v1.UserEvent{Event: &v1.UserEvent_UserMessage{UserMessage: message}}
 }
 
+// OutcomeEvent is the user.define_outcome that says what "done" means. The iterations are 1 to 20; 0: 3 of them.
+func OutcomeEvent(criteria string, maxIterations int32) *v1.UserEvent {
+	outcome := &v1.UserDefineOutcome{Criteria: criteria}
+	if maxIterations != 0 {
+		outcome.MaxIterations = &maxIterations
+	}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
+}
+
 // TextOf is the text of the blocks, joined. Pictures and files are left out.
 func TextOf(content []*v1.Content) string {
 	var words strings.Builder

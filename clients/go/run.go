@@ -33,20 +33,21 @@ func WithRequestID(id string) RunOption {
 	return func(t *turn) { t.requestID = id }
 }
 
-// RunResult is how the turn of a message ended.
+// RunResult is how the turn of a message ended, or an outcome.
 type RunResult struct {
-	// Seq is the seq of the message, which numbers its turn.
+	// Seq is the seq of the message, which numbers its turn; or of the outcome.
 	Seq uint64
 	// StopReason is as in status.idle: end_turn, max_tokens, interrupted, refusal, max_tool_rounds, retries_exhausted,
 	// error, …; requires_action where nothing here can answer what the turn waits for; dropped where the message was
-	// dropped from the queue; outcome_evaluated where the turn was judged; completed, failed, archived or deleted where
-	// the session ended.
+	// dropped from the queue; outcome_evaluated where the turn of a message was judged; completed, failed, archived or
+	// deleted where the session ended. An outcome that is met ends in completed, one that is not in
+	// max_outcome_iterations.
 	StopReason string
-	// Text is what the agent said last in the turn. Empty: nothing.
+	// Text is what the agent said last in the turn, or for the outcome. Empty: nothing.
 	Text string
-	// Events are the events of the turn, in order of seq.
+	// Events are the events of the turn, or of the outcome's turns, in order of seq.
 	Events []*v1.SessionEvent
-	// Usage is what the turn cost. Nil where it did not end with status.idle.
+	// Usage is what the turn cost, nil where it did not end with status.idle; of an outcome, what its turns cost.
 	Usage *v1.Usage
 	// Error is the last error of the turn that it did not go on from. Nil: there was none.
 	Error *v1.ErrorEvent
@@ -54,9 +55,9 @@ type RunResult struct {
 	WaitsFor []string
 }
 
-// Run sends a message, or any user event, answers what its turn asks for, and returns when the turn is over. A failed
-// model or tool is no error here: StopReason and Error of the result tell it. When the context is over the session is
-// left as it is.
+// Run sends a message, or any user event, answers what its turn asks for, and returns when the turn is over; with an
+// OutcomeEvent, when the outcome is. A failed model or tool is no error here: StopReason and Error of the result tell
+// it. When the context is over the session is left as it is.
 func (c *Client) Run(
 	ctx context.Context, sessionID string, event *v1.UserEvent, options ...RunOption,
 ) (*RunResult, error) {

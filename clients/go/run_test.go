@@ -37,11 +37,6 @@ func requiresAction(ids ...string) *v1.StopReason {
 	return &v1.StopReason{Reason: &v1.StopReason_RequiresAction{RequiresAction: &v1.RequiresAction{Ids: ids}}}
 }
 
-func judged(turn uint64, met bool) *v1.SessionEvent {
-	judged := &v1.OutcomeEvaluated{Met: met}
-	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_OutcomeEvaluated{OutcomeEvaluated: judged}})
-}
-
 func agentSays(turn uint64, responseID, words string) *v1.SessionEvent {
 	says := &v1.AgentMessage{Content: []*v1.Content{managedagents.Text(words)}}
 	return event(turn, &v1.SessionEvent{
@@ -146,26 +141,6 @@ func TestARunGivesTheLastWordsTheUsageAndTheEventsOfItsTurn(t *testing.T) {
 	equal(t, result.Text, "last")
 	equal(t, result.Usage.Requests, 1)
 	equal(t, len(result.Events), 5)
-}
-
-func TestARunOfAnOutcomeGoesOnOverItsIterations(t *testing.T) {
-	outcome := &v1.UserDefineOutcome{Criteria: "good"}
-	define := &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
-	defined := event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_UserDefineOutcome{UserDefineOutcome: outcome}})
-	completed := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusCompleted{StatusCompleted: &v1.StatusCompleted{}}}
-	givenUp := idle(2, &v1.StopReason{Reason: &v1.StopReason_MaxOutcomeIterations{}})
-	for reason, last := range map[string][]*v1.SessionEvent{
-		"completed":              {judged(2, true), completed},
-		"max_outcome_iterations": {judged(2, false), givenUp},
-	} {
-		service := telltale(append(
-			[]*v1.SessionEvent{defined, judged(1, false), agentSays(2, "rsp_2", "better")}, last...)...)
-		result, err := faked(t, service).Run(t.Context(), "ses_1", define)
-		ok(t, err)
-		equal(t, result.StopReason, reason)
-		equal(t, result.Text, "better")
-		equal(t, result.Events[3].GetOutcomeEvaluated() != nil, true)
-	}
 }
 
 func TestAUseThatWaitsForPermissionIsDecidedByConfirm(t *testing.T) {

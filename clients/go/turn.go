@@ -29,6 +29,8 @@ type turn struct {
 	result    RunResult
 	turns     []uint64
 	isOutcome bool
+	// The outcome's first turn has begun.
+	isTowards bool
 	saidIn    string
 	toConfirm map[string]ToolUse
 	atWork    map[string]context.CancelFunc
@@ -64,7 +66,8 @@ func (t *turn) follow() error {
 }
 
 func (t *turn) take(event *v1.SessionEvent) (isOver bool, err error) {
-	ours := slices.Contains(t.turns, event.Turn)
+	// What a message's turn within the outcome led to is judged for the outcome.
+	ours := slices.Contains(t.turns, event.Turn) || t.isTowards && event.GetOutcomeEvaluated() != nil
 	t.settle(event)
 	if use, isUse := UseOf(event); isUse {
 		t.look(use)
@@ -160,6 +163,9 @@ func (t *turn) callOff(useID string) {
 
 func (t *turn) keep(event *v1.SessionEvent) error {
 	t.result.Events = append(t.result.Events, event)
+	if t.isOutcome && event.Response != nil {
+		t.result.Usage = sum(t.result.Usage, event.Response.Usage)
+	}
 	switch payload := event.Payload.(type) {
 	case *v1.SessionEvent_AgentMessage:
 		if words := TextOf(payload.AgentMessage.Content); words != "" {
@@ -189,6 +195,8 @@ func (t *turn) isOver(event *v1.SessionEvent, ours bool) bool {
 		return true
 	case *v1.SessionEvent_UserDefineOutcome:
 		t.isOutcome = t.isOutcome || event.Seq == t.result.Seq
+	case *v1.SessionEvent_StatusRunning:
+		t.isTowards = t.isTowards || ours && t.isOutcome
 	case *v1.SessionEvent_OutcomeEvaluated:
 		if ours && t.isOutcome {
 			t.turns = append(t.turns, event.Seq)
@@ -201,15 +209,23 @@ func (t *turn) isOver(event *v1.SessionEvent, ours bool) bool {
 }
 
 func (t *turn) isOverAt(idle *v1.StatusIdle, ours bool) bool {
-	if slices.Contains(idle.GetStopReason().GetInterrupted().GetDroppedSeqs(), t.result.Seq) {
+	reason := idle.GetStopReason()
+	if slices.Contains(reason.GetInterrupted().GetDroppedSeqs(), t.result.Seq) {
 		t.result.StopReason = "dropped"
 		return true
 	}
-	waitsFor := idle.GetStopReason().GetRequiresAction().GetIds()
-	if !ours || slices.ContainsFunc(waitsFor, t.isAnswering) {
+	waits := reason.GetRequiresAction()
+	switch {
+	case t.isTowards && reason.GetEndTurn() != nil:
+		// A message's turn comes next, and it is judged after that one.
+		return false
+	case !ours && (!t.isTowards || waits != nil), slices.ContainsFunc(waits.GetIds(), t.isAnswering):
 		return false
 	}
-	t.result.StopReason, t.result.WaitsFor, t.result.Usage = StopReasonOf(idle), waitsFor, idle.Usage
+	t.result.StopReason, t.result.WaitsFor = StopReasonOf(idle), waits.GetIds()
+	if !t.isOutcome {
+		t.result.Usage = idle.Usage
+	}
 	return true
 }
 
