@@ -3,9 +3,11 @@
 //
 //	go run ./conformance SCENARIO_FILE...
 //	go run ./conformance -compare SCENARIO_FILE...
+//	go run ./conformance ACT ADDRESS SESSION ...
 //
 // It prints `scenario NAME` and the scenario's lines. With -compare it prints instead the first line of each scenario
-// that differs from the .expected file beside it, and fails where there is one.
+// that differs from the .expected file beside it, and fails where there is one. An act is at a server that is there
+// already.
 package main
 
 import (
@@ -24,7 +26,13 @@ import (
 func main() {
 	compared := flag.Bool("compare", false, "compare with the .expected files")
 	flag.Parse()
-	if err := run(flag.Args(), *compared); err != nil {
+	var err error
+	if act, isAct := acts[flag.Arg(0)]; isAct {
+		err = act.play(flag.Arg(0), flag.Args()[1:])
+	} else {
+		err = run(flag.Args(), *compared)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
