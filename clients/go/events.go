@@ -1,0 +1,68 @@
+package managedagents
+
+import (
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
+)
+
+// Must gives the value, and panics on an error. For examples, scripts and tests.
+func Must[Value any](value Value, err error) Value {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// Text is a content block of plain text. Bytes that are no UTF-8 become U+FFFD.
+func Text(words string) *v1.Content {
+	words = strings.ToValidUTF8(words, "\uFFFD")
+	return &v1.Content{Block: &v1.Content_Text{Text: &v1.TextContent{Text: words}}}
+}
+
+// UserMessage is the user.message that says a text.
+func UserMessage(words string) *v1.UserEvent {
+	message := &v1.UserMessage{Content: []*v1.Content{Text(words)}}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserMessage{UserMessage: message}}
+}
+
+// OutcomeEvent is the user.define_outcome that says what "done" means. The iterations are 1 to 20; 0: 3 of them.
+func OutcomeEvent(criteria string, maxIterations int32) *v1.UserEvent {
+	outcome := &v1.UserDefineOutcome{Criteria: criteria}
+	if maxIterations != 0 {
+		outcome.MaxIterations = &maxIterations
+	}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
+}
+
+// TextOf is the text of the blocks, joined. Pictures and files are left out.
+func TextOf(content []*v1.Content) string {
+	var words strings.Builder
+	for _, block := range content {
+		words.WriteString(block.GetText().GetText())
+	}
+	return words.String()
+}
+
+// KindOf is an event's kind, say agent.message. Empty: one that this version of the client does not know.
+func KindOf(event *v1.SessionEvent) string {
+	return strings.Replace(which(event, "payload"), "_", ".", 1)
+}
+
+// StopReasonOf is why a session went idle, say end_turn. Empty: a reason that this version of the client does not know.
+func StopReasonOf(idle *v1.StatusIdle) string {
+	return which(idle.GetStopReason(), "reason")
+}
+
+// which is the name of the oneof's field that is set.
+func which(message proto.Message, oneof protoreflect.Name) string {
+	reflected := message.ProtoReflect()
+	field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName(oneof))
+	if field == nil {
+		return ""
+	}
+	return string(field.Name())
+}

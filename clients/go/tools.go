@@ -1,0 +1,150 @@
+package managedagents
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+
+	"github.com/managedagents/managedagents/clients/go/internal/jsontext"
+	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
+)
+
+// Handler answers a tool use. It is given the input that the model wrote, which is JSON, and what it returns is told to
+// the model: a text, content blocks, nothing, or anything that encoding/json can write. The message of its error is
+// told, too. The context is over when the use is closed, or nobody waits for the answer any more. A handler that does
+// not heed it runs to its end, and nobody hears of it.
+type Handler func(ctx context.Context, input json.RawMessage) (any, error)
+
+// Tools are handlers by the name of their tool.
+type Tools map[string]Handler
+
+// Handle is the Handler of a function whose input is any type that encoding/json can read.
+func Handle[Input, Output any](function func(context.Context, Input) (Output, error)) Handler {
+	return func(ctx context.Context, input json.RawMessage) (any, error) {
+		var given Input
+		if err := json.Unmarshal(input, &given); err != nil {
+			return nil, err
+		}
+		return function(ctx, given)
+	}
+}
+
+type useIDKey struct{}
+
+// ToolUseID is, inside a handler, the id of the tool use that it answers. The same use may come again to another
+// process.
+func ToolUseID(ctx context.Context) string {
+	id, _ := ctx.Value(useIDKey{}).(string)
+	return id
+}
+
+// answer is what the model is told.
+type answer struct {
+	content []*v1.Content
+	isError bool
+}
+
+func failed(words string) *answer {
+	return &answer{[]*v1.Content{Text(words)}, true}
+}
+
+var brokenOff = failed("The tool was stopped before it was done; what it did is not known.")
+
+// ask lets the handler answer. Its words are the same in every language: the model reads them, and the log keeps them.
+func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
+	input := []byte(use.InputJSON)
+	if len(input) == 0 {
+		input = []byte("{}")
+	}
+	if !json.Valid(input) {
+		return failed("The input is no JSON.")
+	}
+	ctx = context.WithValue(ctx, useIDKey{}, use.ID)
+	content, err := beside(ctx, func() ([]*v1.Content, error) { return handled(ctx, handler, input) })
+	if err != nil {
+		if ctx.Err() != nil {
+			return brokenOff
+		}
+		slog.WarnContext(ctx, "a tool's handler failed", "tool", use.Name, "use", use.ID, "error", err)
+		if errors.As(err, new(noJSONError)) {
+			return failed("The tool's answer is no JSON.")
+		}
+		return failed(fmt.Sprintf("The tool failed: %s", err))
+	}
+	return &answer{content: content}
+}
+
+// handled is what the handler gives. Its panic is an error of its, which is told to the model like any.
+func handled(ctx context.Context, handler Handler, input json.RawMessage) (content []*v1.Content, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = panicked(value)
+			slog.ErrorContext(ctx, "a tool's handler panicked", "error", err, "stack", string(debug.Stack()))
+		}
+	}()
+	result, err := handler(ctx, input)
+	if err != nil {
+		return nil, err
+	}
+	return contentOf(result)
+}
+
+// noJSONError is of a result that JSON cannot hold.
+type noJSONError struct{ error }
+
+type panicError struct{ value any }
+
+func (p panicError) Error() string { return fmt.Sprint(p.value) }
+
+func panicked(value any) error {
+	if err, ok := value.(error); ok {
+		return err
+	}
+	return panicError{value}
+}
+
+// beside runs a function of the caller's, and leaves it to itself when the context is over.
+func beside[Result any](ctx context.Context, function func() (Result, error)) (Result, error) {
+	type outcome struct {
+		result Result
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		said := outcome{err: errors.New("it ended its goroutine")}
+		defer func() { done <- said }()
+		result, err := function()
+		said = outcome{result, err}
+	}()
+	select {
+	case said := <-done:
+		return said.result, said.err
+	case <-ctx.Done():
+		var none Result
+		return none, ctx.Err()
+	}
+}
+
+func contentOf(result any) ([]*v1.Content, error) {
+	switch result := result.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		if result == "" {
+			return nil, nil
+		}
+		return []*v1.Content{Text(result)}, nil
+	case *v1.Content:
+		return []*v1.Content{result}, nil
+	case []*v1.Content:
+		return result, nil
+	}
+	written, err := jsontext.Write(result)
+	if err != nil {
+		return nil, noJSONError{err}
+	}
+	return []*v1.Content{Text(written)}, nil
+}
