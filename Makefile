@@ -62,7 +62,7 @@ lock: .venv/.stamp ## resolve the pyprojects anew into the two locks
 proto: .venv/.stamp ## generate the Python stubs from proto/
 	@$(PY) proto/generate.py
 
-docs: .venv/.stamp ## generate the pages of docs/ that are made from protos and limits
+docs: .venv/.stamp ## make those pages of docs/ that come from protos, limits and READMEs
 	@$(PY) docs/reference.py
 
 check: .venv/.stamp ## format, lint, types, protos, layers; writes nothing

@@ -1,15 +1,22 @@
-"""Generate the pages that are made from the protos and from the table of limits: events.md, errors.md and limits.md.
+"""Generate the pages that are made from what stands elsewhere: events.md and errors.md from the protos, limits.md from
+the table of limits, too, and clients.md from the READMEs of the clients.
 
-`python docs/reference.py [FOLDER]` writes them into FOLDER, or else beside this file. A comment of a proto is the only
-place where a thing is described; what is here turns comments into pages, and adds no facts.
+`python docs/reference.py [FOLDER]` writes them into FOLDER, or else beside this file. A thing is described in one place
+only; what is here turns that into pages, and adds no facts.
 """
 
+import ast
+import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 
+import examples
+from managedagents_server.tools.mcp import bounds
+from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.words.limits import Limits
 from protos import Member, Type, read
 
@@ -18,7 +25,8 @@ HERE = Path(__file__).resolve().parent
 _EVENTS = """\
 All that happens in a session is a `SessionEvent` of its log. What a client sends by `SendEvent` is a `UserEvent`,
 and stands in the log under the same name. A kind is named as the field that holds it, with the first `_` read as a
-dot: `agent_tool_use` is the kind `agent.tool_use`, and so it is given to the `kinds` of a filter."""
+dot: `agent_tool_use` is the kind `agent.tool_use`, and so it is given to the `kinds` of a filter.
+[grpcurl](grpcurl.md) shows some as JSON."""
 
 _ERRORS = """\
 A call that is refused or fails, and a model or a tool that fails, are two things: the first is the status of the
@@ -28,6 +36,9 @@ _LIMITS = """\
 `managedagents-server --limit NAME=VALUE`, as often as needed; sizes in bytes, times in seconds. A call over one of
 them is RESOURCE_EXHAUSTED, reason LIMIT_EXCEEDED, and names it. Where a row says "of these" or "likewise" it goes
 on from the row before."""
+
+_MCP = """\
+What one of them may make this server wait for, or keep. Fixed."""
 
 _FIXED = """\
 What the comments of the protos bound. What is over one of these is INVALID_ARGUMENT, reason INVALID_REQUEST, and
@@ -112,6 +123,14 @@ def limits(types: dict[str, Type]) -> str:
     ]
     lines += [
         "",
+        "## Of MCP servers",
+        "",
+        _MCP,
+        "",
+        "| bound | value | |",
+        "|---|---|---|",
+        *(f"| `{name}` | {_amount(name, value)} | {told} |" for name, value, told in _mcp_bounds()),
+        "",
         "## That are fixed",
         "",
         _FIXED,
@@ -123,6 +142,15 @@ def limits(types: dict[str, Type]) -> str:
         if not type_.is_enum:
             lines += _bounds(type_)
     return "\n".join(lines) + "\n"
+
+
+def _mcp_bounds() -> Iterator[tuple[str, float, str]]:
+    """What each bounds stands below it, as a docstring, which only the source has."""
+    (table,) = (node for node in ast.parse(inspect.getsource(bounds)).body if isinstance(node, ast.ClassDef))
+    for line, below in pairwise(table.body):
+        match line, below:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(told))):
+                yield name, getattr(McpBounds(), name), _cell(" ".join(told.split()))
 
 
 _BOUND = re.compile(r"\b(at (the )?most|at least|up to \d+|\d+( ms)? to \d+|above 0)\b", re.IGNORECASE)
@@ -224,9 +252,14 @@ def _first_sentence(text: str) -> str:
     return re.split(r"(?<=[.;]) ", text.partition("\n")[0], maxsplit=1)[0].rstrip(";")
 
 
+def clients(_: dict[str, Type]) -> str:
+    """The same program in each language."""
+    return "\n".join([*_head("Clients", "the READMEs of clients/"), "", examples.page()])
+
+
 def main(folder: Path = HERE) -> None:
     types = read()
-    for page in (events, errors, limits):
+    for page in (events, errors, limits, clients):
         (folder / f"{page.__name__}.md").write_text(page(types), "utf-8")
 
 

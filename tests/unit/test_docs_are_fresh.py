@@ -1,4 +1,4 @@
-"""The pages that are made from the protos and the limits are what those give."""
+"""The pages that are made from the protos, the limits and the READMEs of the clients are what those give."""
 
 import subprocess
 import sys
@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from managedagents.v1 import error_pb2, event_pb2, status_event_pb2
+from managedagents_server.tools.mcp.bounds import McpBounds
 from managedagents_server.words.limits import Limits
 
 DOCS = Path(__file__).parents[2] / "docs"
-GENERATED = ("events.md", "errors.md", "limits.md")
+GENERATED = ("clients.md", "events.md", "errors.md", "limits.md")
 
 
 @pytest.fixture(scope="module")
@@ -41,4 +42,11 @@ def test_every_reason_and_code_has_a_row(fresh: Path) -> None:
 
 def test_every_limit_has_a_row(fresh: Path) -> None:
     page = (fresh / "limits.md").read_text()
-    assert [limit.name for limit in fields(Limits) if page.count(f"| `{limit.name}` |") != 1] == []
+    assert [limit.name for limit in (*fields(Limits), *fields(McpBounds)) if f"| `{limit.name}` |" not in page] == []
+
+
+def test_every_client_has_its_example(fresh: Path) -> None:
+    page = (fresh / "clients.md").read_text()
+    clients = [path.parent.name for path in (DOCS.parent / "clients").glob("*/README.md")]
+    assert clients
+    assert [name for name in clients if f"](../clients/{name}/README.md)" not in page] == []
