@@ -158,7 +158,7 @@ _BOUND = re.compile(r"\b(at (the )?most|at least|up to \d+|\d+( ms)? to \d+|abov
 
 def _bounds(type_: Type) -> Iterator[str]:
     source = f"../proto/managedagents/v1/{type_.file}"
-    for sentence in re.split(r"(?<=\.)\s", type_.comment):
+    for sentence in re.split(r"(?<=\.)\s+", type_.comment):
         if _BOUND.search(sentence):
             yield f"| [`{type_.name}`]({source}) | {_cell(sentence)} |"
     for member in type_.members:

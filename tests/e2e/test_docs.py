@@ -1,12 +1,16 @@
 """The pages of docs/: their commands are typed into a shell as they stand, and print what stands below them."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
 
+from managedagents import Client
 from managedagents.v1 import agent_pb2, service_pb2
+from managedagents_server.log import backup
+from support.server import running
 from support.shell import shell
 from support.typed import ROOT, Page, Reader, Step, free_port, lay_out
 
@@ -75,3 +79,26 @@ def test_each_row_of_recovery_names_a_test_that_there_is() -> None:
         assert named, row
         for file, test in named:
             assert f"def {test}(" in (ROOT / "tests" / file).read_text(), test
+
+
+@pytest.mark.long
+async def test_a_short_turn_takes_about_as_much_of_the_disk_as_is_said(tmp_path: Path) -> None:
+    (said,) = re.findall(r"take about (\d+) bytes", DOCS["operating"].text)
+    answer = {"text": "It is 19 degrees in Oslo, with a light wind."}
+    sizes = []
+
+    async def talk(client: Client, agent_id: str) -> None:
+        session = (await client.start_session(agent_id)).session_id
+        for _ in range(20):
+            await client.run(session, "How is the weather in Oslo today?")
+
+    async with (
+        running(tmp_path / "log.db", "--synchronous", "normal") as server,
+        Client.connect(server.address) as client,
+    ):
+        agent = await client.create({"name": "weather", "model": {"scripted": {"responses": [answer]}}})
+        for number in range(2):
+            await asyncio.gather(*(talk(client, agent.agent_id) for _ in range(20)))
+            backup(server.db, tmp_path / f"{number}.db")
+            sizes.append((tmp_path / f"{number}.db").stat().st_size)
+    assert 0.8 < (sizes[1] - sizes[0]) / 400 / int(said) < 1.25
