@@ -7,12 +7,12 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check --no-input
 LOCK := UV_NO_CONFIG=1 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-package managedagents --custom-compile-command 'make lock'
 
-CODE := server clients/python tests proto
+CODE := server clients/python tests proto docs
 PYTEST := $(PY) -m pytest tests
 
 GRPCURL_VERSION := v1.9.3
 
-.PHONY: help setup model node grpcurl lock proto check fix test test-fast test-long bench demo serve clean
+.PHONY: help setup model node grpcurl lock proto docs check fix test test-fast test-long bench demo serve clean
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
@@ -61,6 +61,9 @@ lock: .venv/.stamp ## resolve the pyprojects anew into the two locks
 
 proto: .venv/.stamp ## generate the Python stubs from proto/
 	@$(PY) proto/generate.py
+
+docs: .venv/.stamp ## make those pages of docs/ that come from protos, limits and READMEs
+	@$(PY) docs/reference.py
 
 check: .venv/.stamp ## format, lint, types, protos, layers; writes nothing
 	@$(PY) -m ruff format --check --quiet --diff $(CODE)

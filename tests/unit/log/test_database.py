@@ -150,3 +150,14 @@ async def test_a_start_killed_before_any_of_its_statements_is_begun_again(
     assert len(killed) > 15
     for copy in killed:
         await in_use(copy)
+
+
+@pytest.mark.parametrize(("asked", "is_set"), [({}, 2), ({"synchronous": "FULL"}, 2), ({"synchronous": "NORMAL"}, 1)])
+def test_a_commit_waits_for_the_disk_unless_the_operator_says_otherwise(
+    tmp_path: Path, asked: dict[str, Any], is_set: int
+) -> None:
+    """As SQLite counts: in WAL mode 2 is an fsync before each commit returns."""
+    db = database.connect(tmp_path / "log.db", **asked)
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("PRAGMA synchronous").fetchone() == (is_set,)
+    db.close()

@@ -27,6 +27,7 @@ class McpBounds:
     retry_first: float = 1.0
     """After the first failure; doubles with each further one."""
     retry_most: float = 60.0
+    """The longest of these delays."""
     tools: int = 512
     """Of one server. The rest of its list is left out."""
     declaration_bytes: int = 64 * _KIB

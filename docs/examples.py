@@ -1,0 +1,44 @@
+"""The page that shows the same program in the language of each client, as the client's own README has it first. Each
+client's tests run the examples of its README."""
+
+import re
+from pathlib import Path
+
+CLIENTS = Path(__file__).resolve().parents[1] / "clients"
+
+_LANGUAGES = {
+    "python": ("Python", "python"),
+    "go": ("Go", "go"),
+    "typescript": ("TypeScript", "ts"),
+    "java": ("Java", "java"),
+    "rust": ("Rust", "rust"),
+}
+"""By the folder of the client: the language, and what its blocks are marked with."""
+
+_INTRODUCTION = """\
+An agent with a tool, a session, a message, and the tool answered by a function: the same program in each language, as
+it stands first in the client's README. All clients are thin over the same API, and keep the same promises: a call that
+may not have arrived is made again with the same request id, a follow comes back where it was cut, and `run` sends a
+message, answers what its turn asks for and returns when the turn is over. The same
+[scenarios](../tests/conformance/scenarios) are played through each.
+
+Other languages use [the protos](../proto/managedagents/v1/service.proto) as they are;
+[a client in JavaScript](../tests/e2e/node/client.mjs) is 100 lines.
+"""
+
+
+def page() -> str:
+    parts = [_INTRODUCTION]
+    for folder, (language, mark) in _LANGUAGES.items():
+        readme = CLIENTS / folder / "README.md"
+        if readme.exists():
+            link = f"[The client's README](../clients/{folder}/README.md) tells the rest."
+            parts.append(f"## {language}\n\n```{mark}\n{_first(readme, mark)}```\n\n{link}\n")
+    return "\n".join(parts)
+
+
+def _first(readme: Path, mark: str) -> str:
+    found = re.search(rf"^```{mark}\n(.*?)^```$", readme.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise LookupError(f"{readme} has no block that is marked {mark}")
+    return found[1]
