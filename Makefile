@@ -10,13 +10,21 @@ LOCK := UV_NO_CONFIG=1 $(BIN)/uv pip compile --quiet --universal --python-versio
 CODE := server clients/python tests proto docs
 PYTEST := $(PY) -m pytest tests
 
+# The clients beside Python's: what each takes, and where that is had.
+LANGUAGES := $(patsubst clients/%/Makefile,%,$(wildcard clients/*/Makefile))
+needs_go := go: Go 1.26, https://go.dev/dl
+needs_java := mvn: JDK 17 and Maven 3.8, apt-get install openjdk-17-jdk-headless maven
+needs_rust := cargo: Rust 1.88, https://rustup.rs
+needs_typescript := npm: Node.js 20 with npm, https://nodejs.org
+
 GRPCURL_VERSION := v1.9.3
 
-.PHONY: help setup model node grpcurl lock proto docs check fix test test-fast test-long bench demo serve clean
+.PHONY: help setup model node grpcurl lock proto docs check fix test test-fast test-long test-clients bench demo serve clean
+.PHONY: $(LANGUAGES:%=toolchain-%) $(LANGUAGES:%=test-client-%)
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: .venv/.stamp ## make .venv from the lock, with both packages editable (the others call it)
 	@:
@@ -59,8 +67,9 @@ lock: .venv/.stamp ## resolve the pyprojects anew into the two locks
 	@$(LOCK) --upgrade --group node -o requirements-node.lock >/dev/null
 	@git --no-pager diff --stat -- 'requirements*.lock'
 
-proto: .venv/.stamp ## generate the Python stubs from proto/
+proto: .venv/.stamp $(LANGUAGES:%=toolchain-%) ## generate the stubs of every language from proto/
 	@$(PY) proto/generate.py
+	@set -e; for language in $(LANGUAGES); do $(MAKE) --no-print-directory -C clients/$$language setup generate; done
 
 docs: .venv/.stamp ## make those pages of docs/ that come from protos, limits and READMEs
 	@$(PY) docs/reference.py
@@ -85,10 +94,22 @@ fix: .venv/.stamp ## write what a tool can mend by itself
 test: test-fast test-long ## both
 
 test-fast: .venv/.stamp ## the tests that take a second or two each
-	@$(PYTEST) -m "not long" -n auto --dist loadfile
+	@$(PYTEST) -m "not long and not languages" -n auto --dist loadfile
 
 test-long: .venv/.model grpcurl node ## the tests with a real model, real clients, crashes and load
 	@$(PYTEST) -m long
+
+# One after the other, so that what fails is the last thing that is said.
+test-clients: .venv/.stamp $(LANGUAGES:%=test-client-%) ## the clients of all languages: lint, tests, scenarios, and together
+	@$(PYTEST) -m languages
+
+$(LANGUAGES:%=test-client-%): test-client-%: .venv/.stamp toolchain-%
+	@echo "clients/$*: setup, check, test, conformance"
+	@$(MAKE) --no-print-directory -C clients/$* setup check test conformance
+
+$(LANGUAGES:%=toolchain-%): toolchain-%:
+	@command -v $(firstword $(subst :, ,$(needs_$*))) >/dev/null 2>&1 \
+		|| { echo "clients/$* needs $(needs_$*)"; exit 1; }
 
 bench: .venv/.stamp ## measure the service on this machine
 	@PYTHONPATH=tests $(PY) -m bench $(ARGS)
