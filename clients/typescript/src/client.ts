@@ -1,0 +1,284 @@
+/** The client: one method for each call, with a request id of its own for each that changes something. */
+
+import type { Transport } from "@connectrpc/connect";
+import { Answers } from "./answers.js";
+import { Calls, type ClientOptions } from "./calls.js";
+import { type Definition, type Environment, type Overrides, parse } from "./definition.js";
+import { PromiseBrokenError } from "./errors.js";
+import { type Message, userEvent } from "./events.js";
+import { Follow, type FollowItem, type FollowOptions, streamRequest } from "./follow.js";
+import { type Agent, AgentDefinitionSchema } from "./gen/managedagents/v1/agent_pb.js";
+import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
+import {
+  type CreateResponse,
+  type InterruptResponse,
+  type ListAgentsResponse,
+  type ListEventsResponse,
+  type ListSessionsResponse,
+  ManagedAgentRuntime,
+  type PauseResponse,
+  type ResumeResponse,
+  type StartSessionResponse,
+  type StatusResponse,
+  type StreamEventsResponse,
+} from "./gen/managedagents/v1/service_pb.js";
+import {
+  EnvironmentConfigSchema,
+  type Session,
+  SessionOverridesSchema,
+  type SessionStatus,
+} from "./gen/managedagents/v1/session_pb.js";
+import type { UserEvent } from "./gen/managedagents/v1/user_event_pb.js";
+import { Pages } from "./pages.js";
+import { Run, type RunOptions, type RunResult } from "./run.js";
+
+const { method } = ManagedAgentRuntime;
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Ends the call at once, say AbortSignal.timeout(1000): its reason is thrown. A change may have been applied. */
+  signal?: AbortSignal;
+}
+
+/** What every call that changes something takes. */
+export interface ChangeOptions extends CallOptions {
+  /** Up to 128 bytes. The same id with the same request happens once; one is made unless given. */
+  requestId?: string;
+}
+
+/** How a session is started. */
+export interface StartOptions extends ChangeOptions {
+  /** What the log begins with, after `initial`, in the same write. */
+  message?: Message;
+  /** Events that the log begins with. */
+  initial?: readonly UserEvent[];
+  /** The agent's version; the newest unless given. */
+  version?: bigint;
+  /** The model, system prompt and tools that the session has instead of the agent's. */
+  overrides?: Overrides;
+  /** What its tools at the server find around them, say `{ env: { LANG: "C" }, network: true }`. */
+  environment?: Environment;
+  /** For filters of `listSessions`. */
+  metadata?: Record<string, string>;
+}
+
+/** What every list takes. */
+export interface ListOptions extends CallOptions {
+  /** Rows a page. 0: 50, of events 100. */
+  pageSize?: number;
+}
+
+/** A list that is filtered by what the caller said of its rows. */
+interface FilterOptions extends ListOptions {
+  /** Only those that have all of these entries. */
+  metadata?: Record<string, string>;
+}
+
+/** Which agents are listed. */
+export interface ListAgentsOptions extends FilterOptions {
+  /** Also archived ones. */
+  includeArchived?: boolean;
+}
+
+/** Which sessions are listed. */
+export interface ListSessionsOptions extends FilterOptions {
+  /** Only this agent's. */
+  agentId?: string;
+  /** Only those whose status is one of these. Empty: any. */
+  statuses?: SessionStatus[];
+}
+
+/** Which events are listed. */
+export interface ListEventsOptions extends ListOptions {
+  /** Those with a higher seq. */
+  fromSeq?: bigint;
+  /** Only these kinds, say `agent.message`. Empty: all. */
+  kinds?: string[];
+}
+
+/**
+ * A client of one managed agents server. Where there is Node.js, `connect` of `managedagents/node` makes it; elsewhere
+ * give it a transport of Connect, say for gRPC-Web.
+ *
+ * Every call that changes something has a request id. It is kept over the retries of the call, so that it happens once
+ * however often the connection breaks. Give one of your own where the same call may be made again by another process.
+ *
+ * What fails throws a ManagedAgentsError. A call that may pass is asked again by itself.
+ */
+export class Client {
+  readonly #calls: Calls;
+  readonly #heartbeatTimeoutMs: number;
+  readonly #answers = new Answers();
+
+  constructor(transport: Transport, options: ClientOptions = {}) {
+    this.#calls = new Calls(transport, options);
+    this.#heartbeatTimeoutMs = options.heartbeatTimeoutMs ?? 35_000;
+  }
+
+  /** Aborted by `close`. */
+  get closed(): AbortSignal {
+    return this.#calls.closed;
+  }
+
+  /** End all calls, those under way and those to come. */
+  close(): void {
+    this.#calls.close();
+  }
+
+  // The ten calls of the trait.
+
+  /** Create an agent. The definition may be plain values. */
+  async create(definition: Definition, options: ChangeOptions = {}): Promise<CreateResponse> {
+    const request = { definition: parse(AgentDefinitionSchema, definition), requestId: idOf(options) };
+    return this.#calls.unary(method.create, request, options.signal);
+  }
+
+  /** Start a session. Its log begins with the events of `initial` and then `message`, in the same write. */
+  async startSession(agentId: string, options: StartOptions = {}): Promise<StartSessionResponse> {
+    const { message, initial = [], version, overrides, environment, metadata } = options;
+    const request = {
+      agentId,
+      version,
+      overrides: overrides && parse(SessionOverridesSchema, overrides),
+      environment: environment && parse(EnvironmentConfigSchema, environment),
+      metadata,
+      initialEvents: [...initial, ...(message === undefined ? [] : [userEvent(message)])],
+      requestId: idOf(options),
+    };
+    return this.#calls.unary(method.startSession, request, options.signal);
+  }
+
+  /** Send an event, or a text as a user.message. Returns its seq: it is in the log. */
+  async send(sessionId: string, event: Message, options: ChangeOptions = {}): Promise<bigint> {
+    const request = { sessionId, event: userEvent(event), requestId: idOf(options) };
+    return (await this.#calls.unary(method.sendEvent, request, options.signal)).seq;
+  }
+
+  /** Follow a session: all events after `fromSeq`, then what comes, across cuts and restarts of the server. */
+  follow(sessionId: string, options?: FollowOptions & { deltas?: false }): Follow;
+  follow(sessionId: string, options: FollowOptions): Follow<FollowItem>;
+  follow(sessionId: string, options: FollowOptions = {}): Follow<FollowItem> {
+    return new Follow(this.#calls, sessionId, options, this.#heartbeatTimeoutMs);
+  }
+
+  /** One stream of a session, message by message, as the server sends it: until it ends or is cut. */
+  stream(sessionId: string, options: FollowOptions = {}): AsyncGenerator<StreamEventsResponse, void> {
+    return this.#calls.stream(streamRequest(sessionId, options), options.signal);
+  }
+
+  /** Stop the turn that runs; with `dropQueued` also drop the messages that wait. The session lives on. */
+  async interrupt(
+    sessionId: string,
+    options: ChangeOptions & { dropQueued?: boolean } = {},
+  ): Promise<InterruptResponse> {
+    const request = { sessionId, dropQueued: options.dropQueued, requestId: idOf(options) };
+    return this.#calls.unary(method.interrupt, request, options.signal);
+  }
+
+  /** Let nothing new start. Holds until `resume`, also across a restart of the server. */
+  async pause(sessionId: string, options: ChangeOptions = {}): Promise<PauseResponse> {
+    const request = { sessionId, requestId: idOf(options) };
+    return this.#calls.unary(method.pause, request, options.signal);
+  }
+
+  /** End a pause. */
+  async resume(sessionId: string, options: ChangeOptions = {}): Promise<ResumeResponse> {
+    const request = { sessionId, requestId: idOf(options) };
+    return this.#calls.unary(method.resume, request, options.signal);
+  }
+
+  /** Where a session stands, and what it waits for. */
+  async status(sessionId: string, options: CallOptions = {}): Promise<StatusResponse> {
+    return this.#calls.unary(method.status, { sessionId }, options.signal);
+  }
+
+  /** End a session for good; its log stays readable. Returns the seq of status.archived. */
+  async archive(sessionId: string, options: ChangeOptions = {}): Promise<bigint> {
+    const request = { sessionId, requestId: idOf(options) };
+    return (await this.#calls.unary(method.archive, request, options.signal)).seq;
+  }
+
+  /** Delete a session and all its data. */
+  async deleteSession(sessionId: string, options: ChangeOptions = {}): Promise<void> {
+    const request = { sessionId, requestId: idOf(options) };
+    await this.#calls.unary(method.deleteSession, request, options.signal);
+  }
+
+  // The rest.
+
+  /** Send a message, answer what its turn asks for, and return when the turn is over. */
+  async run(sessionId: string, message: Message, options: RunOptions = {}): Promise<RunResult> {
+    const { requestId, signal } = options;
+    const seq = await this.send(sessionId, message, { requestId, signal });
+    return new Run(this, this.#answers, sessionId, seq, options).result();
+  }
+
+  /** One agent, in its newest version unless another is named. */
+  async getAgent(agentId: string, options: CallOptions & { version?: bigint } = {}): Promise<Agent> {
+    const request = { agentId, version: options.version };
+    return there((await this.#calls.unary(method.getAgent, request, options.signal)).agent);
+  }
+
+  /** The agents, newest first. */
+  listAgents(options: ListAgentsOptions = {}): Pages<Agent, ListAgentsResponse> {
+    const { signal, ...filter } = options;
+    return new Pages(
+      (pageToken) => this.#calls.unary(method.listAgents, { ...filter, pageToken }, signal),
+      (page) => page.agents,
+    );
+  }
+
+  /** Replace `version`, the newest, by a new one, and return its number. Sessions keep the version they have. */
+  async updateAgent(
+    agentId: string,
+    version: bigint,
+    definition: Definition,
+    options: ChangeOptions = {},
+  ): Promise<bigint> {
+    const parsed = parse(AgentDefinitionSchema, definition);
+    const request = { agentId, version, definition: parsed, requestId: idOf(options) };
+    return (await this.#calls.unary(method.updateAgent, request, options.signal)).version;
+  }
+
+  /** Let an agent take no new sessions. */
+  async archiveAgent(agentId: string, options: ChangeOptions = {}): Promise<void> {
+    const request = { agentId, requestId: idOf(options) };
+    await this.#calls.unary(method.archiveAgent, request, options.signal);
+  }
+
+  /** One session. */
+  async getSession(sessionId: string, options: CallOptions = {}): Promise<Session> {
+    return there((await this.#calls.unary(method.getSession, { sessionId }, options.signal)).session);
+  }
+
+  /** The sessions, newest first. */
+  listSessions(options: ListSessionsOptions = {}): Pages<Session, ListSessionsResponse> {
+    const { signal, ...filter } = options;
+    return new Pages(
+      (pageToken) => this.#calls.unary(method.listSessions, { ...filter, pageToken }, signal),
+      (page) => page.sessions,
+    );
+  }
+
+  /** The events that are in a session's log now, in order of seq. */
+  listEvents(sessionId: string, options: ListEventsOptions = {}): Pages<SessionEvent, ListEventsResponse> {
+    const { signal, ...filter } = options;
+    const request = { sessionId, ...filter };
+    return new Pages(
+      (pageToken) => this.#calls.unary(method.listEvents, { ...request, pageToken }, signal),
+      (page) => page.events,
+    );
+  }
+}
+
+function idOf({ requestId }: ChangeOptions): string {
+  if (requestId !== undefined) return requestId;
+  // Not randomUUID: a page that came by http has none.
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** What an answer always holds. */
+function there<Part>(part: Part | undefined): Part {
+  if (part === undefined) throw new PromiseBrokenError("an answer lacks what was asked for");
+  return part;
+}

@@ -1,0 +1,48 @@
+/** The client where there is Node.js: gRPC over a connection of its own. */
+
+import type { ConnectionOptions } from "node:tls";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { ClientOptions } from "./calls.js";
+import { Client } from "./client.js";
+
+/** How a server is reached. Times are in milliseconds. */
+export interface ConnectOptions extends Omit<ClientOptions, "address"> {
+  /** True, or whom to trust and who we are (`ca`, `cert`, `key`, `servername`). Plain text unless given. */
+  tls?: boolean | ConnectionOptions;
+}
+
+// A machine that vanished closes no connection. A follower hears from its server every 10 s, so that a ping goes out
+// only when that is overdue.
+const KEEPALIVE = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000 };
+
+/**
+ * A client of the server at `address` (host and port). The connection is made by the first call, and made again where it
+ * broke; it keeps no process alive that waits for nothing.
+ */
+export function connect(address: string, options: ConnectOptions = {}): Client {
+  const { tls = false, ...rest } = options;
+  const baseUrl = `${tls === false ? "http" : "https"}://${address}`;
+  const sessionManager = new Http2SessionManager(baseUrl, KEEPALIVE, typeof tls === "object" ? tls : {});
+  const interceptors = [connectingWithin(options.connectTimeoutMs ?? 5_000, sessionManager)];
+  const client = new Client(createGrpcTransport({ baseUrl, sessionManager, interceptors }), { address, ...rest });
+  client.closed.addEventListener("abort", () => {
+    sessionManager.abort();
+  });
+  return client;
+}
+
+/** Gives up a connection that is not made in time: an address that swallows what is sent keeps a socket for minutes. */
+function connectingWithin(ms: number, connection: Http2SessionManager): Interceptor {
+  return (next) => async (request) => {
+    const timer = setTimeout(() => {
+      const late = new ConnectError(`no connection after ${ms / 1_000} s`, Code.Unavailable);
+      if (connection.state() === "connecting") connection.abort(late);
+    }, ms);
+    try {
+      return await next(request);
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+}

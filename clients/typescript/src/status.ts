@@ -1,0 +1,74 @@
+/** From a failed call to an error: by the reason in its details, and by its code where there is none. */
+
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  BY_REASON,
+  DeadlineExceededError,
+  type ErrorDetails,
+  ManagedAgentsError,
+  NoAnswerError,
+  NotThisServiceError,
+} from "./errors.js";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+
+const DOMAIN = "managedagents";
+
+// What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED, and Connect calls a
+// connection that was reset ABORTED; a cancellation of our own never comes here.
+const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted]);
+// What else Connect calls it when a connection broke before the server could give a status.
+const BROKEN: ReadonlySet<Code> = new Set([Code.Internal, Code.DataLoss]);
+
+/** The error that a failed call throws. `answered`: this client has heard from the server before. */
+export function errorOf(cause: unknown, address: string, answered: boolean): ManagedAgentsError {
+  const failure = ConnectError.from(cause);
+  const details = detailsOf(failure);
+  if (details.reason !== undefined) {
+    const known = Object.hasOwn(BY_REASON, details.reason) ? BY_REASON[details.reason as keyof typeof BY_REASON] : null;
+    return new (known ?? ManagedAgentsError)(failure.rawMessage, details);
+  }
+  if (isCut(failure)) {
+    const said = answered ? `no answer from the server at ${address}` : `no server at ${address}`;
+    return new NoAnswerError(failure.rawMessage ? `${said} (${failure.rawMessage})` : said, details);
+  }
+  if (failure.code === Code.Unimplemented || (failure.code === Code.Unknown && !isStatus(failure))) {
+    const said = `${address} is no managed agents server, or an older one`;
+    return new NotThisServiceError(`${said} (${failure.rawMessage})`, details);
+  }
+  if (failure.code === Code.DeadlineExceeded) {
+    return new DeadlineExceededError(`${address} did not answer in time; the call may have been applied`, details);
+  }
+  return new ManagedAgentsError(failure.message, details);
+}
+
+/** Whether asking again, with the same request id, may help. */
+export function isPassing(error: ManagedAgentsError): boolean {
+  return error.retryAfterMs !== undefined || error.code === Code.Unavailable || error instanceof NoAnswerError;
+}
+
+function isCut(failure: ConnectError): boolean {
+  if (CUT.has(failure.code)) return true;
+  if (isStatus(failure)) return false;
+  // fetch says no more than TypeError when it reaches nobody, and Connect wraps it as UNKNOWN.
+  return BROKEN.has(failure.code) || (failure.code === Code.Unknown && failure.cause instanceof TypeError);
+}
+
+/** Whether somebody at the other end said it, and not the transport here. */
+function isStatus(failure: ConnectError): boolean {
+  return failure.metadata.has("grpc-status");
+}
+
+function detailsOf(failure: ConnectError): ErrorDetails {
+  const info = failure.findDetails(ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
+  const violations = failure.findDetails(BadRequestSchema).flatMap((bad) => bad.fieldViolations);
+  const delay = failure.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  return {
+    code: failure.code,
+    reason: info?.reason,
+    violations: violations.map(({ field, description }) => ({ field, description })),
+    retryAfterMs: delay && durationMs(delay),
+    metadata: info?.metadata,
+    cause: failure,
+  };
+}
