@@ -139,8 +139,8 @@ export class Client {
     const request = {
       agentId,
       version,
-      overrides: overrides && parse(SessionOverridesSchema, overrides),
-      environment: environment && parse(EnvironmentConfigSchema, environment),
+      overrides: parse(SessionOverridesSchema, overrides),
+      environment: parse(EnvironmentConfigSchema, environment),
       metadata,
       initialEvents: [...initial, ...(message === undefined ? [] : [userEvent(message)])],
       requestId: idOf(options),

@@ -19,9 +19,9 @@ export type Overrides = SessionOverrides | SessionOverridesJson;
 /** What a session's tools find around them. */
 export type Environment = EnvironmentConfig | EnvironmentConfigJson;
 
-/** The message that plain values mean. Throws a DefinitionError where they mean none. */
-export function parse<Desc extends DescMessage>(schema: Desc, values: unknown): MessageShape<Desc> {
-  if (isMessage(values, schema)) return values;
+/** The message that plain values mean; nothing stays nothing. Throws a DefinitionError where they mean no message. */
+export function parse<Desc extends DescMessage>(schema: Desc, values: unknown): MessageShape<Desc> | undefined {
+  if (values === undefined || isMessage(values, schema)) return values;
   try {
     return fromJson(schema, values as JsonValue);
   } catch (error) {
