@@ -1,5 +1,6 @@
 /** The client where there is Node.js: gRPC over a connection of its own. */
 
+import type { ClientHttp2Stream, Http2Session } from "node:http2";
 import type { ConnectionOptions } from "node:tls";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -23,13 +24,30 @@ const KEEPALIVE = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000 };
 export function connect(address: string, options: ConnectOptions = {}): Client {
   const { tls = false, ...rest } = options;
   const baseUrl = `${tls === false ? "http" : "https"}://${address}`;
-  const sessionManager = new Http2SessionManager(baseUrl, KEEPALIVE, typeof tls === "object" ? tls : {});
+  const sessionManager = new Connection(baseUrl, KEEPALIVE, typeof tls === "object" ? tls : {});
   const interceptors = [connectingWithin(options.connectTimeoutMs ?? 5_000, sessionManager)];
   const client = new Client(createGrpcTransport({ baseUrl, sessionManager, interceptors }), { address, ...rest });
   client.closed.addEventListener("abort", () => {
     sessionManager.abort();
   });
   return client;
+}
+
+/**
+ * Connections, one at a time. Connect stops listening to one that it replaces, and Node.js may tell of its error only
+ * then; an error that nobody listens to would end the process.
+ */
+class Connection extends Http2SessionManager {
+  readonly #heard = new WeakSet<Http2Session>();
+
+  override async request(...given: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
+    const stream = await super.request(...given);
+    if (stream.session && !this.#heard.has(stream.session)) {
+      this.#heard.add(stream.session);
+      stream.session.on("error", () => undefined);
+    }
+    return stream;
+  }
 }
 
 /** Gives up a connection that is not made in time: an address that swallows what is sent keeps a socket for minutes. */

@@ -32,6 +32,10 @@ export class Server {
     const child = spawn(program, [...first, ...flags], { stdio: ["ignore", "pipe", stderr] });
     closeSync(stderr);
     this.#process = child;
+    // A test that dies takes its servers with it.
+    const killed = (): void => void child.kill("SIGKILL");
+    process.once("exit", killed);
+    child.once("exit", () => process.off("exit", killed));
     // The first line says where it listens; `close` without one, that it never did.
     if (child.stdout === null) throw new Error("a pipe was asked for");
     const lines = createInterface({ input: child.stdout });
