@@ -1,6 +1,7 @@
 /** The client where there is Node.js: gRPC over a connection of its own. */
 
-import type { ClientHttp2Stream, Http2Session } from "node:http2";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { type ClientHttp2Stream, constants, type Http2Session } from "node:http2";
 import type { ConnectionOptions } from "node:tls";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -25,7 +26,10 @@ export function connect(address: string, options: ConnectOptions = {}): Client {
   const { tls = false, ...rest } = options;
   const baseUrl = `${tls === false ? "http" : "https"}://${address}`;
   const sessionManager = new Connection(baseUrl, KEEPALIVE, typeof tls === "object" ? tls : {});
-  const interceptors = [connectingWithin(options.connectTimeoutMs ?? 5_000, sessionManager)];
+  const interceptors = [
+    sessionManager.interceptor,
+    connectingWithin(options.connectTimeoutMs ?? 5_000, sessionManager),
+  ];
   const client = new Client(createGrpcTransport({ baseUrl, sessionManager, interceptors }), { address, ...rest });
   client.closed.addEventListener("abort", () => {
     sessionManager.abort();
@@ -33,19 +37,32 @@ export function connect(address: string, options: ConnectOptions = {}): Client {
   return client;
 }
 
-/**
- * Connections, one at a time. Connect stops listening to one that it replaces, and Node.js may tell of its error only
- * then; an error that nobody listens to would end the process.
- */
+/** Connections, one at a time, and the streams of their calls, with two things mended that Connect leaves to Node.js. */
 class Connection extends Http2SessionManager {
   readonly #heard = new WeakSet<Http2Session>();
+  readonly #signals = new AsyncLocalStorage<AbortSignal>();
+
+  /** Calls by way of this get to know the signal that their end aborts. */
+  readonly interceptor: Interceptor = (next) => (request) => this.#signals.run(request.signal, () => next(request));
 
   override async request(...given: Parameters<Http2SessionManager["request"]>): Promise<ClientHttp2Stream> {
     const stream = await super.request(...given);
+    // Connect stops listening to a connection that it replaces, and Node.js may tell of its error only then; an error
+    // that nobody listens to would end the process.
     if (stream.session && !this.#heard.has(stream.session)) {
       this.#heard.add(stream.session);
       stream.session.on("error", () => undefined);
     }
+    // Connect leaves what a cancelled or refused call has not read, and Node.js keeps a stream that has something left to
+    // read, and with it the process.
+    const leave = (): void => {
+      if (stream.readableEnded) return;
+      stream.close(constants.NGHTTP2_CANCEL);
+      stream.destroy();
+    };
+    const signal = this.#signals.getStore();
+    if (signal?.aborted) leave();
+    signal?.addEventListener("abort", leave);
     return stream;
   }
 }

@@ -1,8 +1,10 @@
 /** Following over streams that are cut wherever a stream can be cut, fall silent, and say what nobody knows. */
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as passed } from "node:timers/promises";
+import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import {
   type Follow,
@@ -277,6 +279,22 @@ test("return ends a wait for the next event", async (t) => {
   await events.return();
   assert.deepEqual(await next, { done: true, value: undefined });
   await gone.rung;
+});
+
+test("a follow that is left with events unread keeps no process alive", async (t) => {
+  const service = streaming(async function* () {
+    yield await Promise.resolve(opened());
+    for (let seq = 1n; seq <= 20n; seq++) yield batch(seq, seq, "x".repeat(10_000));
+  });
+  const { address } = await serving(t, service);
+  const program = `
+    import { connect } from "managedagents/node";
+    const events = connect("${address}").follow("ses_1");
+    console.log(String((await events.next()).value.seq));
+    setTimeout(() => events.return(), 300); // until all of it has come`;
+  const options = { cwd: import.meta.dirname, timeout: 10_000 };
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], options);
+  assert.equal(stdout, "1\n");
 });
 
 test("a signal ends a follow at once, with its reason", async (t) => {
