@@ -20,7 +20,9 @@ export type Overrides = SessionOverrides | SessionOverridesJson;
 export type Environment = EnvironmentConfig | EnvironmentConfigJson;
 
 /** The message that plain values mean; nothing stays nothing. Throws a DefinitionError where they mean no message. */
-export function parse<Desc extends DescMessage>(schema: Desc, values: unknown): MessageShape<Desc> | undefined {
+export function parse<Desc extends DescMessage>(schema: Desc, values: object): MessageShape<Desc>;
+export function parse<Desc extends DescMessage>(schema: Desc, values?: object): MessageShape<Desc> | undefined;
+export function parse<Desc extends DescMessage>(schema: Desc, values?: object): MessageShape<Desc> | undefined {
   if (values === undefined || isMessage(values, schema)) return values;
   try {
     return fromJson(schema, values as JsonValue);

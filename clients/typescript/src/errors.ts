@@ -114,7 +114,7 @@ export class NotThisServiceError extends ManagedAgentsError {}
 /** A stream gave what it never gives, say a hole between two seqs: a fault of the server or of something between. */
 export class PromiseBrokenError extends ManagedAgentsError {}
 
-/** A definition that is no definition. Nothing was sent. */
+/** Plain values that are no definition, or no event: the message says why. Nothing was sent. */
 export class DefinitionError extends ManagedAgentsError {}
 
 /** The class of each reason. */

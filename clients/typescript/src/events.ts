@@ -1,6 +1,7 @@
 /** Small words for events: how they are made and what they are called. */
 
-import { create, fromJson, isMessage } from "@bufbuild/protobuf";
+import { create, isMessage } from "@bufbuild/protobuf";
+import { parse } from "./definition.js";
 import { type Content, ContentSchema } from "./gen/managedagents/v1/content_pb.js";
 import { type SessionEvent, SessionEventSchema } from "./gen/managedagents/v1/event_pb.js";
 import { type StatusIdle, StopReasonSchema } from "./gen/managedagents/v1/status_event_pb.js";
@@ -16,8 +17,7 @@ export function text(words: string): Content {
 
 /** The user event that says it: a `user.message`, or the event itself. */
 export function userEvent(said: Message): UserEvent {
-  if (isMessage(said, UserEventSchema)) return said;
-  if (typeof said !== "string" && !isBlocks(said)) return fromJson(UserEventSchema, said);
+  if (typeof said !== "string" && !isBlocks(said)) return parse(UserEventSchema, said);
   const content = typeof said === "string" ? [text(said)] : [...said];
   return create(UserEventSchema, { event: { case: "userMessage", value: { content } } });
 }
@@ -45,6 +45,6 @@ function dotted(field = ""): string {
 }
 
 // Array.isArray alone would not leave the plain values of an event on the other side.
-function isBlocks(said: readonly Content[] | UserEventJson): said is readonly Content[] {
+function isBlocks(said: readonly Content[] | UserEvent | UserEventJson): said is readonly Content[] {
   return Array.isArray(said);
 }

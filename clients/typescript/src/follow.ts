@@ -109,6 +109,7 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
     this.#left = true;
     // A generator takes notice of its end only between two items; the signal ends its wait for the next one.
     this.#stop.abort();
+    this.#stop.release();
     await this.#items.return(undefined);
     return { done: true, value: undefined };
   }

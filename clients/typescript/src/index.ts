@@ -3,6 +3,7 @@
  * `managedagents/v1`. Nothing here asks for Node.js.
  */
 
+export { Code } from "@connectrpc/connect";
 export type { Handler, HandlerContext, Tools } from "./answers.js";
 export type { ClientOptions } from "./calls.js";
 export {

@@ -18,7 +18,13 @@ import {
   UnavailableError,
   VersionConflictError,
 } from "managedagents";
-import { AgentSchema, type CreateRequest, type SendEventRequest, SessionEventSchema } from "managedagents/v1";
+import {
+  AgentSchema,
+  type CreateRequest,
+  type SendEventRequest,
+  SessionEventSchema,
+  type UserEventJson,
+} from "managedagents/v1";
 import { all, Bell, forever } from "./support/waiting.js";
 import { client, connected, refusal, serving, streaming, batch, ended, opened } from "./support/fake.js";
 
@@ -190,7 +196,7 @@ test("lists go on over the pages, and give one page by itself", async (t) => {
   assert.equal((await calls.listAgents().page("1")).agents[0]?.agentId, "agt_1");
 });
 
-test("a definition that is none is not sent", async (t) => {
+test("a definition or an event that is none is not sent", async (t) => {
   let asked = 0;
   const calls = await connected(t, {
     create() {
@@ -203,6 +209,7 @@ test("a definition that is none is not sent", async (t) => {
     assert.match(error.message, /naem/);
     return true;
   });
+  await assert.rejects(calls.send("ses_1", { userMesage: {} } as UserEventJson), DefinitionError);
   assert.equal(asked, 0);
 });
 

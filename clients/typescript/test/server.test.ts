@@ -155,7 +155,7 @@ test("an answer that was dropped on its way is asked for again, and the message 
   assert.equal(messages.length, 1);
 });
 
-test("a run and a follow go on over a killed server, and a handler is called once", async (t) => {
+test("a run and a follow go on over a server that is killed, and one that is stopped, and a handler is called once", async (t) => {
   const { server, client } = await started(t);
   const sessionId = await session(client, [calls("slow"), { text: "done", delay: "0.5s" }], ["slow"]);
   const [atWork, goOn, uses] = [new Bell(), new Bell(), [] as string[]];
@@ -175,7 +175,7 @@ test("a run and a follow go on over a killed server, and a handler is called onc
   goOn.ring();
   await server.start();
   await first(client.follow(sessionId, { kinds: ["user.custom_tool_result"] }));
-  await server.kill();
+  assert.equal(await server.terminate(), 0);
   await server.start();
   const result = await run;
   assert.deepEqual([result.stopReason, result.text, uses.length], ["end_turn", "done", 1]);

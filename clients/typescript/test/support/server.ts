@@ -56,11 +56,6 @@ export class Server {
     return this.#stop("SIGTERM");
   }
 
-  /** Stand still, as a machine that hangs; `SIGCONT` wakes it. */
-  signal(signal: NodeJS.Signals): void {
-    this.#process?.kill(signal);
-  }
-
   /** Gone, with its file. */
   async end(): Promise<void> {
     await this.kill();
