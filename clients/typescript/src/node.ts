@@ -2,8 +2,9 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { type ClientHttp2Stream, constants, type Http2Session } from "node:http2";
-import type { ConnectionOptions } from "node:tls";
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { connect as connectPlain, isIP, type Socket } from "node:net";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
+import type { Interceptor } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { ClientOptions } from "./calls.js";
 import { Client } from "./client.js";
@@ -25,14 +26,15 @@ const KEEPALIVE = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000 };
 export function connect(address: string, options: ConnectOptions = {}): Client {
   const { tls = false, ...rest } = options;
   const baseUrl = `${tls === false ? "http" : "https"}://${address}`;
-  const sessionManager = new Connection(baseUrl, KEEPALIVE, typeof tls === "object" ? tls : {});
-  const interceptors = [
-    sessionManager.interceptor,
-    connectingWithin(options.connectTimeoutMs ?? 5_000, sessionManager),
-  ];
+  let socket: Socket | undefined;
+  const createConnection = (url: URL): Socket => (socket = socketTo(url, tls, options.connectTimeoutMs ?? 5_000));
+  const sessionManager = new Connection(baseUrl, KEEPALIVE, { createConnection });
+  const interceptors = [sessionManager.interceptor];
   const client = new Client(createGrpcTransport({ baseUrl, sessionManager, interceptors }), { address, ...rest });
   client.closed.addEventListener("abort", () => {
     sessionManager.abort();
+    // One that is not connected yet is not HTTP/2's to end.
+    socket?.destroy();
   });
   return client;
 }
@@ -67,17 +69,21 @@ class Connection extends Http2SessionManager {
   }
 }
 
-/** Gives up a connection that is not made in time: an address that swallows what is sent keeps a socket for minutes. */
-function connectingWithin(ms: number, connection: Http2SessionManager): Interceptor {
-  return (next) => async (request) => {
-    const timer = setTimeout(() => {
-      const late = new ConnectError(`no connection after ${ms / 1_000} s`, Code.Unavailable);
-      if (connection.state() === "connecting") connection.abort(late);
-    }, ms);
-    try {
-      return await next(request);
-    } finally {
+/** A socket that gives up when it is not connected in time: an address that swallows what is sent holds one for minutes. */
+function socketTo({ hostname, port }: URL, tls: boolean | ConnectionOptions, ms: number): Socket {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  const name = isIP(host) ? {} : { servername: host };
+  const socket =
+    tls === false
+      ? connectPlain(Number(port || 80), host)
+      : connectTls(Number(port || 443), host, { ALPNProtocols: ["h2"], ...name, ...(tls === true ? {} : tls) });
+  const timer = setTimeout(() => {
+    socket.destroy(Object.assign(new Error(`no connection after ${ms / 1_000} s`), { code: "ETIMEDOUT" }));
+  }, ms);
+  for (const event of [tls === false ? "connect" : "secureConnect", "close"]) {
+    socket.once(event, () => {
       clearTimeout(timer);
-    }
-  };
+    });
+  }
+  return socket;
 }

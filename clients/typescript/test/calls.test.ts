@@ -1,8 +1,11 @@
 /** Calls, against a service that drops, refuses and waits as a real one seldom does. */
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { createServer } from "node:http2";
-import { createServer as createTcpServer, type AddressInfo, type Server } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer, type Server } from "node:net";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
@@ -136,6 +139,28 @@ test("a server that was never there is told soon, with its address", async (t) =
     return true;
   });
   assert(performance.now() - began < 2_000);
+});
+
+test("an address that swallows what is sent is given up in time", async (t) => {
+  // It listens, and takes nobody: when its queue is full, nobody is told anything.
+  const program = `
+    require("node:net").createServer().listen({ host: "127.0.0.1", port: 0, backlog: 1 }, function () {
+      require("node:fs").writeSync(1, this.address().port + "\\n");
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });`;
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => child.kill("SIGKILL"));
+  const [port] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+  for (let index = 0; index < 8; index++) {
+    const queued = connect(Number(port), "127.0.0.1").on("error", () => undefined);
+    t.after(() => queued.destroy());
+  }
+  const calls = client(t, `127.0.0.1:${port}`, { connectTimeoutMs: 300 });
+  await assert.rejects(calls.status("ses_1"), (error) => {
+    assert(error instanceof NoAnswerError);
+    assert.match(error.message, /no connection after 0.3 s/);
+    return true;
+  });
 });
 
 test("another service at the address is told as such", async (t) => {
