@@ -28,7 +28,6 @@ import {
   SessionOverridesSchema,
   type SessionStatus,
 } from "./gen/managedagents/v1/session_pb.js";
-import type { UserEvent } from "./gen/managedagents/v1/user_event_pb.js";
 import { Pages } from "./pages.js";
 import { Run, type RunOptions, type RunResult } from "./run.js";
 
@@ -48,10 +47,10 @@ export interface ChangeOptions extends CallOptions {
 
 /** How a session is started. */
 export interface StartOptions extends ChangeOptions {
-  /** What the log begins with, after `initial`, in the same write. */
+  /** What the log begins with, after `initial`. */
   message?: Message;
-  /** Events that the log begins with. */
-  initial?: readonly UserEvent[];
+  /** What the log begins with. */
+  initial?: readonly Message[];
   /** The agent's version; the newest unless given. */
   version?: bigint;
   /** The model, system prompt and tools that the session has instead of the agent's. */
@@ -142,7 +141,7 @@ export class Client {
       overrides: parse(SessionOverridesSchema, overrides),
       environment: parse(EnvironmentConfigSchema, environment),
       metadata,
-      initialEvents: [...initial, ...(message === undefined ? [] : [userEvent(message)])],
+      initialEvents: [...initial, ...(message === undefined ? [] : [message])].map(userEvent),
       requestId: idOf(options),
     };
     return this.#calls.unary(method.startSession, request, options.signal);
