@@ -90,6 +90,9 @@ export class ProviderUnusableError extends ManagedAgentsError {}
 /** A tool of the definition cannot be used at this server. */
 export class ToolUnusableError extends ManagedAgentsError {}
 
+/** The session has an outcome that is not over yet (`metadata.seq`): wait for its end, or interrupt it. */
+export class OutcomeActiveError extends ManagedAgentsError {}
+
 /** No token, or one that the server does not know. */
 export class UnauthenticatedError extends ManagedAgentsError {}
 
@@ -136,6 +139,7 @@ export const BY_REASON: Readonly<Record<Reason, typeof ManagedAgentsError>> = {
   LIMIT_EXCEEDED: LimitExceededError,
   PROVIDER_UNUSABLE: ProviderUnusableError,
   TOOL_UNUSABLE: ToolUnusableError,
+  OUTCOME_ACTIVE: OutcomeActiveError,
   UNAUTHENTICATED: UnauthenticatedError,
   EVENT_UNREADABLE: EventUnreadableError,
   INTERNAL: ServerFaultError,

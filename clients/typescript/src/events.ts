@@ -22,6 +22,12 @@ export function userEvent(said: Message): UserEvent {
   return create(UserEventSchema, { event: { case: "userMessage", value: { content } } });
 }
 
+/** The user event that says what "done" means. `maxIterations`: 1 to 20; 3 unless given. */
+export function outcomeEvent(criteria: string, maxIterations?: number): UserEvent {
+  const value = { criteria, maxIterations };
+  return create(UserEventSchema, { event: { case: "userDefineOutcome", value } });
+}
+
 /** The event's kind, say `agent.message`. Empty: one that this version of the client does not know. */
 export function kindOf(event: SessionEvent | UserEvent): string {
   return isMessage(event, UserEventSchema)

@@ -33,6 +33,7 @@ export {
   NotFoundError,
   NotImplementedByServerError,
   NotThisServiceError,
+  OutcomeActiveError,
   PromiseBrokenError,
   ProviderUnusableError,
   type Reason,
@@ -45,7 +46,7 @@ export {
   UnavailableError,
   VersionConflictError,
 } from "./errors.js";
-export { kindOf, type Message, stopReasonOf, text, textOf, userEvent } from "./events.js";
+export { kindOf, type Message, outcomeEvent, stopReasonOf, text, textOf, userEvent } from "./events.js";
 export type { Follow, FollowItem, FollowOptions } from "./follow.js";
 export type { Pages } from "./pages.js";
 export type { Confirm, OnEvent, RunOptions, RunResult } from "./run.js";

@@ -848,13 +848,18 @@ export const WebSearchToolSchema: GenMessage<WebSearchTool, {jsonType: WebSearch
   messageDesc(file_managedagents_v1_agent, 10);
 
 /**
- * A server that offers tools over the Model Context Protocol.
+ * A server that offers tools over the Model Context Protocol. Each session has a connection of its own to it, opened when
+ * it is first needed and closed some time after the session came to rest. Its tools are listed before each model request;
+ * the model calls them SERVER__TOOL, in letters that every provider takes. A server that cannot be used is an `error` event
+ * (TOOL_UNAVAILABLE), and the turn goes on; one that is lost in a call is an error result, and is opened anew. A tool that
+ * says that it only reads, or is idempotent, is repeated after a crash, the others are not.
  *
  * @generated from message managedagents.v1.McpServer
  */
 export type McpServer = Message<"managedagents.v1.McpServer"> & {
   /**
-   * 1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it.
+   * 1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it: no custom tool of the agent may
+   * begin with it and two underscores.
    *
    * @generated from field: string name = 1;
    */
@@ -883,7 +888,7 @@ export type McpServer = Message<"managedagents.v1.McpServer"> & {
     case: "http";
   } | {
     /**
-     * The name of a server that the operator configured.
+     * The name of a server that the operator configured. One that he did not: TOOL_UNUSABLE.
      *
      * @generated from field: string configured = 4;
      */
@@ -892,7 +897,8 @@ export type McpServer = Message<"managedagents.v1.McpServer"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * Its tools run without asking.
+   * Its tools run without asking, where the permission policy does not name them. Without it, and without a default of the
+   * policy, they ask.
    *
    * @generated from field: bool auto_approve = 5;
    */
@@ -900,13 +906,18 @@ export type McpServer = Message<"managedagents.v1.McpServer"> & {
 };
 
 /**
- * A server that offers tools over the Model Context Protocol.
+ * A server that offers tools over the Model Context Protocol. Each session has a connection of its own to it, opened when
+ * it is first needed and closed some time after the session came to rest. Its tools are listed before each model request;
+ * the model calls them SERVER__TOOL, in letters that every provider takes. A server that cannot be used is an `error` event
+ * (TOOL_UNAVAILABLE), and the turn goes on; one that is lost in a call is an error result, and is opened anew. A tool that
+ * says that it only reads, or is idempotent, is repeated after a crash, the others are not.
  *
  * @generated from message managedagents.v1.McpServer
  */
 export type McpServerJson = {
   /**
-   * 1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it.
+   * 1 to 64 of the characters A-Z a-z 0-9 _ and -; unique in the agent. Tool names carry it: no custom tool of the agent may
+   * begin with it and two underscores.
    *
    * @generated from field: string name = 1;
    */
@@ -927,14 +938,15 @@ export type McpServerJson = {
   http?: McpHttpJson;
 
   /**
-   * The name of a server that the operator configured.
+   * The name of a server that the operator configured. One that he did not: TOOL_UNUSABLE.
    *
    * @generated from field: string configured = 4;
    */
   configured?: string;
 
   /**
-   * Its tools run without asking.
+   * Its tools run without asking, where the permission policy does not name them. Without it, and without a default of the
+   * policy, they ask.
    *
    * @generated from field: bool auto_approve = 5;
    */
@@ -949,13 +961,14 @@ export const McpServerSchema: GenMessage<McpServer, {jsonType: McpServerJson}> =
   messageDesc(file_managedagents_v1_agent, 11);
 
 /**
- * An MCP server that is a process in the sandbox.
+ * An MCP server that is a process in the sandbox, in the session's workspace, with the network and the bounds of the
+ * session's environment; wall time bounds each call, until the next word of its progress, and the others all that it does.
  *
  * @generated from message managedagents.v1.McpStdio
  */
 export type McpStdio = Message<"managedagents.v1.McpStdio"> & {
   /**
-   * The program. Required.
+   * The program, as it is found in the sandbox. Required.
    *
    * @generated from field: string command = 1;
    */
@@ -969,7 +982,7 @@ export type McpStdio = Message<"managedagents.v1.McpStdio"> & {
   args: string[];
 
   /**
-   * Its environment; nothing else is inherited.
+   * Its environment; nothing else is inherited. It is no place for secrets: it stands in the definition.
    *
    * @generated from field: map<string, string> env = 3;
    */
@@ -977,13 +990,14 @@ export type McpStdio = Message<"managedagents.v1.McpStdio"> & {
 };
 
 /**
- * An MCP server that is a process in the sandbox.
+ * An MCP server that is a process in the sandbox, in the session's workspace, with the network and the bounds of the
+ * session's environment; wall time bounds each call, until the next word of its progress, and the others all that it does.
  *
  * @generated from message managedagents.v1.McpStdio
  */
 export type McpStdioJson = {
   /**
-   * The program. Required.
+   * The program, as it is found in the sandbox. Required.
    *
    * @generated from field: string command = 1;
    */
@@ -997,7 +1011,7 @@ export type McpStdioJson = {
   args?: string[];
 
   /**
-   * Its environment; nothing else is inherited.
+   * Its environment; nothing else is inherited. It is no place for secrets: it stands in the definition.
    *
    * @generated from field: map<string, string> env = 3;
    */
@@ -1018,14 +1032,16 @@ export const McpStdioSchema: GenMessage<McpStdio, {jsonType: McpStdioJson}> = /*
  */
 export type McpHttp = Message<"managedagents.v1.McpHttp"> & {
   /**
-   * The http or https address. Required.
+   * The http or https address, without a password. Required. Private and loopback addresses only where the operator allows
+   * them, else TOOL_UNUSABLE.
    *
    * @generated from field: string url = 1;
    */
   url: string;
 
   /**
-   * The name of a credential that the operator configured. Empty: none.
+   * The name of a credential that the operator configured with a `base_url` that this address lies at or below: it is sent
+   * as a bearer token. Another one, or one that the server does not know: TOOL_UNUSABLE. Empty: none.
    *
    * @generated from field: string credential = 2;
    */
@@ -1046,14 +1062,16 @@ export type McpHttp = Message<"managedagents.v1.McpHttp"> & {
  */
 export type McpHttpJson = {
   /**
-   * The http or https address. Required.
+   * The http or https address, without a password. Required. Private and loopback addresses only where the operator allows
+   * them, else TOOL_UNUSABLE.
    *
    * @generated from field: string url = 1;
    */
   url?: string;
 
   /**
-   * The name of a credential that the operator configured. Empty: none.
+   * The name of a credential that the operator configured with a `base_url` that this address lies at or below: it is sent
+   * as a bearer token. Another one, or one that the server does not know: TOOL_UNUSABLE. Empty: none.
    *
    * @generated from field: string credential = 2;
    */
@@ -1125,7 +1143,7 @@ export type PermissionPolicy = Message<"managedagents.v1.PermissionPolicy"> & {
   default: PermissionMode;
 
   /**
-   * By tool name, which must be one of the agent's and no custom tool's.
+   * By tool name: that of a built-in tool of the agent, or SERVER__TOOL of one of its MCP servers.
    *
    * @generated from field: map<string, managedagents.v1.PermissionMode> tools = 2;
    */
@@ -1146,7 +1164,7 @@ export type PermissionPolicyJson = {
   default?: PermissionModeJson;
 
   /**
-   * By tool name, which must be one of the agent's and no custom tool's.
+   * By tool name: that of a built-in tool of the agent, or SERVER__TOOL of one of its MCP servers.
    *
    * @generated from field: map<string, managedagents.v1.PermissionMode> tools = 2;
    */

@@ -45,9 +45,9 @@ export type SessionEvent = Message<"managedagents.v1.SessionEvent"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * The turn that the event belongs to: the seq of its message or outcome. A queued message's turn is its own seq; an
-   * answer's is its tool use's; an interrupt's is the turn it acts on, or its own seq when no turn is open; 0 for what
-   * belongs to no turn.
+   * The turn that the event belongs to: the seq of its message or outcome, or of the outcome.evaluated that asked for it.
+   * A queued message's turn is its own seq; an answer's is its tool use's; an interrupt's is the turn it acts on, or its
+   * own seq when no turn is open; 0 for what belongs to no turn.
    *
    * @generated from field: uint64 turn = 3;
    */
@@ -300,9 +300,9 @@ export type SessionEventJson = {
   createTime?: TimestampJson;
 
   /**
-   * The turn that the event belongs to: the seq of its message or outcome. A queued message's turn is its own seq; an
-   * answer's is its tool use's; an interrupt's is the turn it acts on, or its own seq when no turn is open; 0 for what
-   * belongs to no turn.
+   * The turn that the event belongs to: the seq of its message or outcome, or of the outcome.evaluated that asked for it.
+   * A queued message's turn is its own seq; an answer's is its tool use's; an interrupt's is the turn it acts on, or its
+   * own seq when no turn is open; 0 for what belongs to no turn.
    *
    * @generated from field: uint64 turn = 3;
    */

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file managedagents/v1/scripted.proto.
  */
 export const file_managedagents_v1_scripted: GenFile = /*@__PURE__*/
-  fileDesc("Ch9tYW5hZ2VkYWdlbnRzL3YxL3NjcmlwdGVkLnByb3RvEhBtYW5hZ2VkYWdlbnRzLnYxInkKDVNjcmlwdGVkTW9kZWwSNQoJcmVzcG9uc2VzGAEgAygLMiIubWFuYWdlZGFnZW50cy52MS5TY3JpcHRlZFJlc3BvbnNlEjEKBmdyYWRlchgCIAMoCzIhLm1hbmFnZWRhZ2VudHMudjEuU2NyaXB0ZWRWZXJkaWN0IqQCChBTY3JpcHRlZFJlc3BvbnNlEgwKBHRleHQYASABKAkSEAoIdGhpbmtpbmcYAiABKAkSNgoKdG9vbF9jYWxscxgDIAMoCzIiLm1hbmFnZWRhZ2VudHMudjEuU2NyaXB0ZWRUb29sQ2FsbBI2CgtzdG9wX3JlYXNvbhgEIAEoDjIhLm1hbmFnZWRhZ2VudHMudjEuTW9kZWxTdG9wUmVhc29uEiYKBXVzYWdlGAUgASgLMhcubWFuYWdlZGFnZW50cy52MS5Vc2FnZRIoCgVkZWxheRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgVlcnJvchgHIAEoCzIfLm1hbmFnZWRhZ2VudHMudjEuU2NyaXB0ZWRFcnJvciJAChBTY3JpcHRlZFRvb2xDYWxsEgwKBG5hbWUYASABKAkSEgoKaW5wdXRfanNvbhgCIAEoCRIKCgJpZBgDIAEoCSJcCg1TY3JpcHRlZEVycm9yEgwKBGNvZGUYASABKAUSLgoLcmV0cnlfYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDQoFdGltZXMYAyABKAUiLgoPU2NyaXB0ZWRWZXJkaWN0EgsKA21ldBgBIAEoCBIOCgZyZWFzb24YAiABKAlCcgoaaW8uZ2l0aHViLm1hbmFnZWRhZ2VudHMudjFQAVpSZ2l0aHViLmNvbS9tYW5hZ2VkYWdlbnRzL21hbmFnZWRhZ2VudHMvY2xpZW50cy9nby9tYW5hZ2VkYWdlbnRzL3YxO21hbmFnZWRhZ2VudHN2MWIGcHJvdG8z", [file_google_protobuf_duration, file_managedagents_v1_model]);
+  fileDesc("Ch9tYW5hZ2VkYWdlbnRzL3YxL3NjcmlwdGVkLnByb3RvEhBtYW5hZ2VkYWdlbnRzLnYxInkKDVNjcmlwdGVkTW9kZWwSNQoJcmVzcG9uc2VzGAEgAygLMiIubWFuYWdlZGFnZW50cy52MS5TY3JpcHRlZFJlc3BvbnNlEjEKBmdyYWRlchgCIAMoCzIhLm1hbmFnZWRhZ2VudHMudjEuU2NyaXB0ZWRWZXJkaWN0IqQCChBTY3JpcHRlZFJlc3BvbnNlEgwKBHRleHQYASABKAkSEAoIdGhpbmtpbmcYAiABKAkSNgoKdG9vbF9jYWxscxgDIAMoCzIiLm1hbmFnZWRhZ2VudHMudjEuU2NyaXB0ZWRUb29sQ2FsbBI2CgtzdG9wX3JlYXNvbhgEIAEoDjIhLm1hbmFnZWRhZ2VudHMudjEuTW9kZWxTdG9wUmVhc29uEiYKBXVzYWdlGAUgASgLMhcubWFuYWdlZGFnZW50cy52MS5Vc2FnZRIoCgVkZWxheRgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgVlcnJvchgHIAEoCzIfLm1hbmFnZWRhZ2VudHMudjEuU2NyaXB0ZWRFcnJvciJAChBTY3JpcHRlZFRvb2xDYWxsEgwKBG5hbWUYASABKAkSEgoKaW5wdXRfanNvbhgCIAEoCRIKCgJpZBgDIAEoCSJcCg1TY3JpcHRlZEVycm9yEgwKBGNvZGUYASABKAUSLgoLcmV0cnlfYWZ0ZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDQoFdGltZXMYAyABKAUiiAEKD1NjcmlwdGVkVmVyZGljdBILCgNtZXQYASABKAgSDgoGcmVhc29uGAIgASgJEigKBWRlbGF5GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KBWVycm9yGAQgASgLMh8ubWFuYWdlZGFnZW50cy52MS5TY3JpcHRlZEVycm9yQnIKGmlvLmdpdGh1Yi5tYW5hZ2VkYWdlbnRzLnYxUAFaUmdpdGh1Yi5jb20vbWFuYWdlZGFnZW50cy9tYW5hZ2VkYWdlbnRzL2NsaWVudHMvZ28vbWFuYWdlZGFnZW50cy92MTttYW5hZ2VkYWdlbnRzdjFiBnByb3RvMw", [file_google_protobuf_duration, file_managedagents_v1_model]);
 
 /**
  * A model that answers from a list. It is a provider like any other: nothing else in the path is replaced, so a run is
@@ -35,7 +35,8 @@ export type ScriptedModel = Message<"managedagents.v1.ScriptedModel"> & {
   responses: ScriptedResponse[];
 
   /**
-   * The verdicts of an outcome's grader, by iteration; the last one repeats.
+   * The verdicts of an outcome's grader, by iteration; the last one repeats. Without any the grader's request fails. What
+   * the grader is asked does not count as a request of the position.
    *
    * @generated from field: repeated managedagents.v1.ScriptedVerdict grader = 2;
    */
@@ -61,7 +62,8 @@ export type ScriptedModelJson = {
   responses?: ScriptedResponseJson[];
 
   /**
-   * The verdicts of an outcome's grader, by iteration; the last one repeats.
+   * The verdicts of an outcome's grader, by iteration; the last one repeats. Without any the grader's request fails. What
+   * the grader is asked does not count as a request of the position.
    *
    * @generated from field: repeated managedagents.v1.ScriptedVerdict grader = 2;
    */
@@ -345,6 +347,20 @@ export type ScriptedVerdict = Message<"managedagents.v1.ScriptedVerdict"> & {
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * How long the verdict takes. Absent: at once.
+   *
+   * @generated from field: google.protobuf.Duration delay = 3;
+   */
+  delay?: Duration | undefined;
+
+  /**
+   * The request fails `error.times` times, each after the delay, before the verdict is given.
+   *
+   * @generated from field: managedagents.v1.ScriptedError error = 4;
+   */
+  error?: ScriptedError | undefined;
 };
 
 /**
@@ -366,6 +382,20 @@ export type ScriptedVerdictJson = {
    * @generated from field: string reason = 2;
    */
   reason?: string;
+
+  /**
+   * How long the verdict takes. Absent: at once.
+   *
+   * @generated from field: google.protobuf.Duration delay = 3;
+   */
+  delay?: DurationJson;
+
+  /**
+   * The request fails `error.times` times, each after the delay, before the verdict is given.
+   *
+   * @generated from field: managedagents.v1.ScriptedError error = 4;
+   */
+  error?: ScriptedErrorJson;
 };
 
 /**

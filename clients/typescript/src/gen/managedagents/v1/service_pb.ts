@@ -997,7 +997,7 @@ export type StatusResponse = Message<"managedagents.v1.StatusResponse"> & {
   turn: bigint;
 
   /**
-   * Messages that wait for their turn.
+   * Messages that wait for their turn, an outcome among them.
    *
    * @generated from field: int32 queued_messages = 6;
    */
@@ -1060,7 +1060,7 @@ export type StatusResponseJson = {
   turn?: string;
 
   /**
-   * Messages that wait for their turn.
+   * Messages that wait for their turn, an outcome among them.
    *
    * @generated from field: int32 queued_messages = 6;
    */
@@ -2031,7 +2031,7 @@ export const ManagedAgentRuntime: GenService<{
   },
   /**
    * Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-   * TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+   * TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
    *
    * @generated from rpc managedagents.v1.ManagedAgentRuntime.SendEvent
    */

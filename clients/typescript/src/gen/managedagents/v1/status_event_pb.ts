@@ -441,7 +441,7 @@ export const MaxToolRoundsSchema: GenMessage<MaxToolRounds, {jsonType: MaxToolRo
   messageDesc(file_managedagents_v1_status_event, 8);
 
 /**
- * The outcome was not met within its iterations.
+ * The outcome was not met within its iterations. Stands behind the last outcome.evaluated, in the turn that it ended.
  *
  * @generated from message managedagents.v1.MaxOutcomeIterations
  */
@@ -449,7 +449,7 @@ export type MaxOutcomeIterations = Message<"managedagents.v1.MaxOutcomeIteration
 };
 
 /**
- * The outcome was not met within its iterations.
+ * The outcome was not met within its iterations. Stands behind the last outcome.evaluated, in the turn that it ended.
  *
  * @generated from message managedagents.v1.MaxOutcomeIterations
  */
@@ -751,13 +751,16 @@ export const StatusArchivedSchema: GenMessage<StatusArchived, {jsonType: StatusA
   messageDesc(file_managedagents_v1_status_event, 18);
 
 /**
- * An iteration towards an outcome was judged.
+ * An iteration towards an outcome was judged, by a request of its own whose usage stands beside it. It ends the turn that
+ * was judged, in the place of a status.idle. What follows: status.completed, where it is met and nothing is queued; where
+ * it is not, a further turn, numbered by this event, or status.idle with max_outcome_iterations.
  *
  * @generated from message managedagents.v1.OutcomeEvaluated
  */
 export type OutcomeEvaluated = Message<"managedagents.v1.OutcomeEvaluated"> & {
   /**
-   * 1 is the first.
+   * 1 is the first. Where messages come in while the grader works there may be more than `max_iterations`: after each
+   * of them it is judged again.
    *
    * @generated from field: int32 iteration = 1;
    */
@@ -779,13 +782,16 @@ export type OutcomeEvaluated = Message<"managedagents.v1.OutcomeEvaluated"> & {
 };
 
 /**
- * An iteration towards an outcome was judged.
+ * An iteration towards an outcome was judged, by a request of its own whose usage stands beside it. It ends the turn that
+ * was judged, in the place of a status.idle. What follows: status.completed, where it is met and nothing is queued; where
+ * it is not, a further turn, numbered by this event, or status.idle with max_outcome_iterations.
  *
  * @generated from message managedagents.v1.OutcomeEvaluated
  */
 export type OutcomeEvaluatedJson = {
   /**
-   * 1 is the first.
+   * 1 is the first. Where messages come in while the grader works there may be more than `max_iterations`: after each
+   * of them it is judged again.
    *
    * @generated from field: int32 iteration = 1;
    */
@@ -1066,7 +1072,8 @@ export enum ErrorNext {
   SESSION_FAILS = 3,
 
   /**
-   * The turn goes on without what failed: the summary of older turns, which the model would not make.
+   * The turn goes on without what failed: the summary of older turns, which the model would not make, or the tools of an
+   * MCP server that cannot be used now.
    *
    * @generated from enum value: ERROR_NEXT_TURN_GOES_ON = 4;
    */

@@ -68,7 +68,7 @@ export type UserEvent = Message<"managedagents.v1.UserEvent"> & {
     case: "userToolResult";
   } | {
     /**
-     * Says what "done" means, and starts work by itself.
+     * Says what "done" means, and starts work by itself. Queued, as a message is.
      *
      * @generated from field: managedagents.v1.UserDefineOutcome user_define_outcome = 105;
      */
@@ -120,7 +120,7 @@ export type UserEventJson = {
   userToolResult?: UserToolResultJson;
 
   /**
-   * Says what "done" means, and starts work by itself.
+   * Says what "done" means, and starts work by itself. Queued, as a message is.
    *
    * @generated from field: managedagents.v1.UserDefineOutcome user_define_outcome = 105;
    */
@@ -170,13 +170,13 @@ export const UserMessageSchema: GenMessage<UserMessage, {jsonType: UserMessageJs
   messageDesc(file_managedagents_v1_user_event, 1);
 
 /**
- * Stops the turn that runs when this is logged.
+ * Stops the turn that runs when this is logged, and ends the outcome that is worked towards.
  *
  * @generated from message managedagents.v1.UserInterrupt
  */
 export type UserInterrupt = Message<"managedagents.v1.UserInterrupt"> & {
   /**
-   * Also drops the messages that are queued with a lower seq than this event's.
+   * Also drops the messages that are queued with a lower seq than this event's, an outcome among them.
    *
    * @generated from field: bool drop_queued = 1;
    */
@@ -184,13 +184,13 @@ export type UserInterrupt = Message<"managedagents.v1.UserInterrupt"> & {
 };
 
 /**
- * Stops the turn that runs when this is logged.
+ * Stops the turn that runs when this is logged, and ends the outcome that is worked towards.
  *
  * @generated from message managedagents.v1.UserInterrupt
  */
 export type UserInterruptJson = {
   /**
-   * Also drops the messages that are queued with a lower seq than this event's.
+   * Also drops the messages that are queued with a lower seq than this event's, an outcome among them.
    *
    * @generated from field: bool drop_queued = 1;
    */
@@ -394,7 +394,10 @@ export const UserToolResultSchema: GenMessage<UserToolResult, {jsonType: UserToo
   messageDesc(file_managedagents_v1_user_event, 5);
 
 /**
- * What "done" means.
+ * What "done" means. Queued like a message, and counted as one. Its first turn is its own seq; a further one is numbered
+ * by the outcome.evaluated that asks for it. One at a time: while another one is queued or worked towards,
+ * FAILED_PRECONDITION, reason OUTCOME_ACTIVE. It is over with status.completed, or with the first status.idle of a turn
+ * since it began that says neither end_turn nor requires_action.
  *
  * @generated from message managedagents.v1.UserDefineOutcome
  */
@@ -415,7 +418,10 @@ export type UserDefineOutcome = Message<"managedagents.v1.UserDefineOutcome"> & 
 };
 
 /**
- * What "done" means.
+ * What "done" means. Queued like a message, and counted as one. Its first turn is its own seq; a further one is numbered
+ * by the outcome.evaluated that asks for it. One at a time: while another one is queued or worked towards,
+ * FAILED_PRECONDITION, reason OUTCOME_ACTIVE. It is over with status.completed, or with the first status.idle of a turn
+ * since it began that says neither end_turn nor requires_action.
  *
  * @generated from message managedagents.v1.UserDefineOutcome
  */
