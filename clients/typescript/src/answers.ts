@@ -71,19 +71,25 @@ function key(sessionId: string, useId: string): string {
   return `${sessionId} ${useId}`;
 }
 
+// The words are the same in every language: they are what the model reads, and what the log keeps.
 async function ask(use: ToolUse, handler: Handler, signal: AbortSignal): Promise<Answer> {
   let given: unknown;
   try {
     given = use.inputJson ? JSON.parse(use.inputJson) : {};
-  } catch (error) {
-    return failed(`The input is no JSON: ${wordsOf(error)}`);
+  } catch {
+    return failed("The input is no JSON.");
   }
+  let result: unknown;
   try {
-    const result = await unlessAborted(() => handler(given, { toolUseId: use.id, signal }), signal);
-    return { content: contentOf(result), isError: false };
+    result = await unlessAborted(() => handler(given, { toolUseId: use.id, signal }), signal);
   } catch (error) {
     signal.throwIfAborted();
-    return failed(`${typeOf(error)}: ${wordsOf(error)}`);
+    return failed(`The tool failed: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  try {
+    return { content: contentOf(result), isError: false };
+  } catch {
+    return failed("The tool's answer is no JSON.");
   }
 }
 
@@ -101,14 +107,4 @@ function contentOf(result: unknown): readonly Content[] {
 
 function failed(words: string): Answer {
   return { content: [text(words)], isError: true };
-}
-
-/** The name of an error's class, also where the class did not give its errors that name. */
-function typeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "Error";
-  return error.name === "Error" ? error.constructor.name : error.name;
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
