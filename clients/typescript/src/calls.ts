@@ -26,7 +26,7 @@ export interface ClientOptions {
    */
   patienceMs?: number;
   /**
-   * How long a followed session may be silent before its stream counts as cut: 35 s unless given. The server gives a
+   * How long a followed session may be silent before its stream counts as cut: 30 s unless given. The server gives a
    * sign of life every 10.
    */
   heartbeatTimeoutMs?: number;
@@ -52,7 +52,7 @@ export class Calls {
 
   /** How long the server may be away now. */
   get patienceMs(): number {
-    return this.#answered ? this.#patienceMs : this.#connectTimeoutMs;
+    return this.#answered || this.#patienceMs === 0 ? this.#patienceMs : this.#connectTimeoutMs;
   }
 
   /** Aborted by `close`. */

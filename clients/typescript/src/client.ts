@@ -111,7 +111,7 @@ export class Client {
 
   constructor(transport: Transport, options: ClientOptions = {}) {
     this.#calls = new Calls(transport, options);
-    this.#heartbeatTimeoutMs = options.heartbeatTimeoutMs ?? 35_000;
+    this.#heartbeatTimeoutMs = options.heartbeatTimeoutMs ?? 30_000;
   }
 
   /** Aborted by `close`. */

@@ -8,7 +8,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createGrpcWebTransport } from "@connectrpc/connect-node";
 import {
   Client,
@@ -127,6 +127,17 @@ test("without patience a call is made once", async (t) => {
   };
   const calls = await connected(t, { status }, { patienceMs: 0 });
   await assert.rejects(calls.status("ses_1"), LimitExceededError);
+  assert.equal(asked, 1);
+});
+
+test("without patience a server that does not answer is asked once", async (t) => {
+  let asked = 0;
+  const status = () => {
+    asked++;
+    throw new ConnectError("away", Code.Unavailable);
+  };
+  const calls = await connected(t, { status }, { patienceMs: 0 });
+  await assert.rejects(calls.status("ses_1"), NoAnswerError);
   assert.equal(asked, 1);
 });
 
