@@ -75,7 +75,6 @@ export class Run {
   readonly #result: RunResult;
   readonly #turns: Set<bigint>;
   readonly #toConfirm = new Map<string, ToolUse>();
-  readonly #earlier = new Set<string>();
   readonly #atWork = new Map<string, AbortController>();
   #isOutcome = false;
   #saidIn = "";
@@ -108,10 +107,7 @@ export class Run {
     try {
       const status = await this.#client.status(this.#sessionId, { signal: this.#tasks.signal });
       for (const action of status.pendingActions) {
-        const use = useThatWaits(action);
-        if (action.seq >= this.#result.seq || this.#toConfirm.has(use.id)) continue;
-        this.#earlier.add(use.id);
-        this.#look(use);
+        if (action.seq < this.#result.seq) this.#look(useThatWaits(action));
       }
     } catch (error) {
       // Deleted after it took our message: following it tells the same.
@@ -180,19 +176,20 @@ export class Run {
   /** A use was confirmed, and its result is wanted now; or it was closed, and its handler works for nothing. */
   #settle({ payload }: SessionEvent): void {
     if (payload.case === "userToolConfirmation") this.#settleConfirmation(payload.value);
-    if (payload.case === "agentToolResult") this.#atWork.get(payload.value.toolUseId)?.abort();
+    if (payload.case === "agentToolResult" || payload.case === "agentMcpToolResult") {
+      this.#atWork.get(payload.value.toolUseId)?.abort();
+    }
   }
 
   #settleConfirmation({ toolUseId, decision }: UserToolConfirmation): void {
     const use = this.#toConfirm.get(toolUseId);
+    // It was decided before Status told of it: what is at work is its handler.
+    if (!use) return;
     this.#toConfirm.delete(toolUseId);
     // Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
     this.#atWork.get(toolUseId)?.abort();
     this.#atWork.delete(toolUseId);
-    if (!use || decision !== ToolConfirmation.ALLOW) return;
-    if (use.atClient) this.#begin(use);
-    // While it waited for the decision nothing told where it runs.
-    else if (this.#earlier.has(use.id)) this.#tasks.start(() => this.#answerEarlier());
+    if (use.atClient && decision === ToolConfirmation.ALLOW) this.#begin(use);
   }
 
   async #keep(event: SessionEvent): Promise<void> {

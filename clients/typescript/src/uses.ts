@@ -44,10 +44,12 @@ export function useOf({ payload }: SessionEvent): ToolUse | undefined {
 
 /** The tool use that a session waits for, as `status` tells it. */
 export function useThatWaits(action: PendingAction): ToolUse {
-  const kind = action.kind === PendingActionKind.CUSTOM_TOOL_RESULT ? "custom" : "built-in";
+  const { toolUseId: id, serverName, inputJson } = action;
+  const isCustom = action.kind === PendingActionKind.CUSTOM_TOOL_RESULT;
   const needsConfirmation = action.kind === PendingActionKind.TOOL_CONFIRMATION;
-  const { toolUseId: id, name, inputJson } = action;
-  return { id, name, inputJson, kind, needsConfirmation, atClient: !needsConfirmation };
+  const use = { id, inputJson, needsConfirmation, atClient: isCustom || action.runsAtClient };
+  if (serverName) return { ...use, name: `${serverName}/${action.name}`, kind: "mcp" };
+  return { ...use, name: action.name, kind: isCustom ? "custom" : "built-in" };
 }
 
 /** The event that answers the use with its result. */

@@ -2,95 +2,14 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { NotFoundError, text, textOf, type ToolUse } from "managedagents";
-import {
-  ErrorNext,
-  PendingActionKind,
-  PermissionDecision,
-  type SendEventRequest,
-  type SessionEventSchema,
-  type StatusResponseSchema,
-  ToolConfirmation,
-  type UserEvent,
-} from "managedagents/v1";
-import { connected, opened, refusal, type Service } from "./support/fake.js";
+import { NotFoundError, textOf, type ToolUse } from "managedagents";
+import { ErrorNext, PendingActionKind, ToolConfirmation, type UserEvent } from "managedagents/v1";
+import { connected, refusal } from "./support/fake.js";
+import { asks, END, event, idle, judged, MESSAGE, requires, says, session, uses } from "./support/session.js";
 import { Bell, forever } from "./support/waiting.js";
 
-type Event = MessageInitShape<typeof SessionEventSchema>;
-type Payload = NonNullable<Event["payload"]>;
-type Reason = NonNullable<NonNullable<(Payload & { case: "statusIdle" })["value"]["stopReason"]>["reason"]>;
-
-function event(turn: bigint, payload: Payload): Event {
-  return { turn, payload };
-}
-
-function idle(turn: bigint, reason: Reason): Event {
-  return event(turn, { case: "statusIdle", value: { stopReason: { reason } } });
-}
-
-function judged(turn: bigint, met: boolean): Event {
-  return event(turn, { case: "outcomeEvaluated", value: { met } });
-}
-
-function says(turn: bigint, responseId: string, words: string): Event {
-  return { ...event(turn, { case: "agentMessage", value: { content: [text(words)] } }), responseId };
-}
-
-function uses(turn: bigint, customToolUseId: string, name: string, inputJson = "{}"): Event {
-  return event(turn, { case: "agentCustomToolUse", value: { customToolUseId, name, inputJson } });
-}
-
-function asks(turn: bigint, toolUseId: string): Event {
-  const value = { toolUseId, name: "bash", permission: PermissionDecision.ASK };
-  return event(turn, { case: "agentToolUse", value });
-}
-
-function requires(turn: bigint, ...ids: string[]): Event {
-  return idle(turn, { case: "requiresAction", value: { ids } });
-}
-
-const MESSAGE = event(1n, { case: "userMessage", value: {} });
-const END = idle(1n, { case: "endTurn", value: {} });
-
-interface Session extends Service {
-  /** What was sent beside messages. */
-  sent: UserEvent[];
-}
-
-/** A session whose log is these events; the first is what is sent. `then` follows when something else was sent. */
-function session(
-  events: Event[],
-  then: Event[] = [],
-  answer: (request: SendEventRequest, count: number) => void = () => undefined,
-  status: MessageInitShape<typeof StatusResponseSchema> = {},
-): Session {
-  const [answered, sent] = [new Bell(), [] as UserEvent[]];
-  let count = 0;
-  return {
-    sent,
-    status: () => status,
-    sendEvent(request) {
-      answer(request, count++);
-      if (request.event?.event.case !== "userMessage" && request.event) {
-        sent.push(request.event);
-        answered.ring();
-      }
-      return { seq: 1n };
-    },
-    async *streamEvents() {
-      yield opened();
-      let seq = 0n;
-      for (const [index, said] of [...events, ...then].entries()) {
-        if (index === events.length) await answered.rung;
-        seq++;
-        yield { message: { case: "batch", value: { events: [{ ...said, seq }], throughSeq: seq } } };
-      }
-      yield { message: { case: "ended", value: { final: true } } };
-    },
-  };
-}
+const { ALLOW } = ToolConfirmation;
 
 for (const [stopReason, events] of Object.entries({
   end_turn: [MESSAGE, END],
@@ -106,23 +25,6 @@ for (const [stopReason, events] of Object.entries({
     assert.equal((await client.run("ses_1", "go")).stopReason, stopReason);
   });
 }
-
-test("a run of an outcome goes on over its iterations", async (t) => {
-  const log = [
-    event(1n, { case: "userDefineOutcome", value: { criteria: "good" } }),
-    judged(1n, false),
-    event(2n, { case: "agentMessage", value: {} }),
-    judged(2n, true),
-    event(0n, { case: "statusCompleted", value: {} }),
-  ];
-  const client = await connected(t, session(log));
-  const result = await client.run("ses_1", { userDefineOutcome: { criteria: "good" } });
-  assert.equal(result.stopReason, "completed");
-  assert.deepEqual(
-    result.events.map(({ seq }) => seq),
-    [1n, 2n, 3n, 4n],
-  );
-});
 
 test("the text is what the agent said last, all of one response", async (t) => {
   const log = [MESSAGE, says(1n, "rsp_1", "First. "), says(1n, "rsp_2", "Last "), says(1n, "rsp_2", "words."), END];
@@ -177,6 +79,59 @@ test("an earlier turn's use without a handler is left to others", async (t) => {
   const service = session([MESSAGE, END], [], undefined, { pendingActions: [action] });
   await (await connected(t, service)).run("ses_1", "go", { tools: { ours: () => "ok" } });
   assert.deepEqual(service.sent, []);
+});
+
+test("a use of an MCP server that status tells of is decided under its whole name, and not answered here", async (t) => {
+  const action = { toolUseId: "use_0", name: "list", serverName: "files", kind: PendingActionKind.TOOL_CONFIRMATION };
+  const confirmed = event(0n, { case: "userToolConfirmation", value: { toolUseId: "use_0", decision: ALLOW } });
+  const service = session([MESSAGE], [confirmed, END], undefined, { pendingActions: [action] });
+  const asked: ToolUse[] = [];
+  await (
+    await connected(t, service)
+  ).run("ses_1", "go", {
+    tools: { list: () => "never", "files/list": () => "never" },
+    confirm: (use) => asked.push(use),
+  });
+  assert.deepEqual([asked[0]?.name, asked[0]?.kind, asked[0]?.atClient], ["files/list", "mcp", false]);
+  assert.deepEqual(
+    service.sent.map(({ event: said }) => said.case),
+    ["userToolConfirmation"],
+  );
+});
+
+test("a use that status tells of, to be confirmed and run here, is answered after the confirmation", async (t) => {
+  const kind = PendingActionKind.TOOL_CONFIRMATION;
+  const action = { toolUseId: "use_0", name: "bash", kind, runsAtClient: true };
+  const confirmed = event(0n, { case: "userToolConfirmation", value: { toolUseId: "use_0", decision: ALLOW } });
+  const service = session([MESSAGE, confirmed], [END], undefined, { pendingActions: [action] });
+  await (await connected(t, service)).run("ses_1", "go", { tools: { bash: () => "made" } });
+  assert.deepEqual(service.sent.map(toldBy), ["made"]);
+});
+
+test("a confirmation that status had told of stops no handler", async (t) => {
+  const kind = PendingActionKind.TOOL_RESULT;
+  const action = { toolUseId: "use_0", name: "bash", kind, runsAtClient: true };
+  const confirmed = event(1n, { case: "userToolConfirmation", value: { toolUseId: "use_0", decision: ALLOW } });
+  const running = event(1n, { case: "statusRunning", value: {} });
+  const service = session([MESSAGE, confirmed, running], [END], undefined, { pendingActions: [action] });
+  // The handler is at work when the stream tells of the confirmation.
+  const seen = new Bell();
+  await (
+    await connected(t, service)
+  ).run("ses_1", "go", {
+    tools: { bash: () => seen.rung.then(() => "made") },
+    onEvent({ payload }) {
+      if (payload.case === "statusRunning") seen.ring();
+    },
+  });
+  assert.deepEqual(service.sent.map(toldBy), ["made"]);
+});
+
+test("an input that is no JSON is told as an error, and no handler is called", async (t) => {
+  const service = session([MESSAGE, uses(1n, "use_2", "a", "{")], [END]);
+  let called = 0;
+  await (await connected(t, service)).run("ses_1", "go", { tools: { a: () => ++called } });
+  assert.deepEqual([service.sent.map(toldBy), called], [["The input is no JSON."], 0]);
 });
 
 test("a use that comes in two runs is given to its handler once", async (t) => {
@@ -268,5 +223,5 @@ for (const [next, isTold] of [
 }
 
 function toldBy({ event: said }: UserEvent): string {
-  return said.case === "userCustomToolResult" ? textOf(said.value.content) : "";
+  return said.case === "userCustomToolResult" || said.case === "userToolResult" ? textOf(said.value.content) : "";
 }
