@@ -205,7 +205,10 @@ export class Client {
 
   // The rest.
 
-  /** Send a message, answer what its turn asks for, and return when the turn is over. */
+  /**
+   * Send a message, answer what its turn asks for, and return when the turn is over. With an `outcomeEvent` instead of a
+   * message: when the outcome is.
+   */
   async run(sessionId: string, message: Message, options: RunOptions = {}): Promise<RunResult> {
     const { requestId, signal } = options;
     const seq = await this.send(sessionId, message, { requestId, signal });

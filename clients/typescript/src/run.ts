@@ -13,6 +13,7 @@ import { type Usage, UsageSchema } from "./gen/managedagents/v1/model_pb.js";
 import { type ErrorEvent, ErrorNext, type StatusIdle } from "./gen/managedagents/v1/status_event_pb.js";
 import { StreamEndReason } from "./gen/managedagents/v1/stream_pb.js";
 import { ToolConfirmation, type UserEvent, type UserToolConfirmation } from "./gen/managedagents/v1/user_event_pb.js";
+import { addUsage } from "./usage.js";
 import { confirmationEvent, resultEvent, type ToolUse, useOf, useThatWaits } from "./uses.js";
 
 /**
@@ -38,22 +39,22 @@ export interface RunOptions {
   signal?: AbortSignal;
 }
 
-/** How the turn of a message ended. */
+/** How the turn of a message ended, or an outcome. */
 export interface RunResult {
-  /** The seq of the message, which numbers its turn. */
+  /** The seq of the message, which numbers its turn; or of the outcome. */
   seq: bigint;
   /**
    * As in status.idle: end_turn, max_tokens, interrupted, refusal, max_tool_rounds, retries_exhausted, error, …;
    * requires_action where nothing here can answer what the turn waits for; dropped where the message was dropped from
-   * the queue; outcome_evaluated where the turn was judged; completed, failed, archived or deleted where the session
-   * ended.
+   * the queue; outcome_evaluated where the turn of a message was judged; completed, failed, archived or deleted where
+   * the session ended. An outcome that is met ends in completed, one that is not in max_outcome_iterations.
    */
   stopReason: string;
-  /** What the agent said last in the turn. Empty: nothing. */
+  /** What the agent said last in the turn, or for the outcome. Empty: nothing. */
   text: string;
-  /** The events of the turn, in order of seq. */
+  /** The events of the turn, or of the outcome's turns, in order of seq. */
   events: SessionEvent[];
-  /** What the turn cost. Zero where it did not end with status.idle. */
+  /** What the turn cost, zero where it did not end with status.idle; of an outcome, what its turns cost. */
   usage: Usage;
   /** The last error of the turn that it did not go on from. Undefined: there was none. */
   error: ErrorEvent | undefined;
@@ -77,6 +78,8 @@ export class Run {
   readonly #toConfirm = new Map<string, ToolUse>();
   readonly #atWork = new Map<string, AbortController>();
   #isOutcome = false;
+  /** The outcome's first turn has begun. */
+  #isTowards = false;
   #saidIn = "";
 
   constructor(client: Client, answers: Answers, sessionId: string, seq: bigint, options: RunOptions) {
@@ -120,7 +123,8 @@ export class Run {
     const events = this.#client.follow(this.#sessionId, options);
     try {
       for (let event = await this.#next(events); event; event = await this.#next(events)) {
-        const isOurs = this.#turns.has(event.turn);
+        // What a message's turn within the outcome led to is judged for the outcome.
+        const isOurs = this.#turns.has(event.turn) || (this.#isTowards && event.payload.case === "outcomeEvaluated");
         this.#settle(event);
         const use = useOf(event);
         if (use) this.#look(use);
@@ -193,8 +197,9 @@ export class Run {
   }
 
   async #keep(event: SessionEvent): Promise<void> {
-    const { payload, responseId } = event;
+    const { payload, responseId, response } = event;
     this.#result.events.push(event);
+    if (this.#isOutcome && response?.usage) addUsage(this.#result.usage, response.usage);
     if (payload.case === "agentMessage") {
       const words = textOf(payload.value.content);
       if (words) {
@@ -220,6 +225,9 @@ export class Run {
       case "userDefineOutcome":
         this.#isOutcome ||= seq === this.#result.seq;
         return false;
+      case "statusRunning":
+        this.#isTowards ||= isOurs && this.#isOutcome;
+        return false;
       case "outcomeEvaluated":
         if (isOurs && this.#isOutcome) this.#turns.add(seq);
         else if (isOurs) this.#result.stopReason = "outcome_evaluated";
@@ -235,14 +243,13 @@ export class Run {
       this.#result.stopReason = "dropped";
       return true;
     }
-    if (!isOurs) return false;
+    // A message's turn comes next, and it is judged after that one.
+    if (this.#isTowards && reason?.case === "endTurn") return false;
+    if (!isOurs && (!this.#isTowards || reason?.case === "requiresAction")) return false;
     const waitsFor = reason?.case === "requiresAction" ? reason.value.ids : [];
     if (waitsFor.some((id) => this.#atWork.has(id) || this.#answers.inHand(this.#sessionId, id))) return false;
-    Object.assign(this.#result, {
-      stopReason: stopReasonOf(idle),
-      waitsFor,
-      usage: idle.usage ?? this.#result.usage,
-    });
+    Object.assign(this.#result, { stopReason: stopReasonOf(idle), waitsFor });
+    if (!this.#isOutcome && idle.usage) this.#result.usage = idle.usage;
     return true;
   }
 
