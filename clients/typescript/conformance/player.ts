@@ -7,6 +7,7 @@ import * as v1 from "managedagents/v1";
 import type { Server } from "../test/support/server.js";
 import { CALLS } from "./calls.js";
 import { has, Names } from "./lines.js";
+import { ranTo, runOptions } from "./running.js";
 import { decided, type Scenario, toolResult, userMessage } from "./scenario.js";
 
 const PATIENCE_MS = 20_000;
@@ -79,6 +80,8 @@ class Player {
         return this.#startAgain();
       case "terminate":
         return this.#terminate();
+      case "run":
+        return this.#run({ session_id: this.#current.session_id, ...given });
       default:
         return this.#call(verb, this.#spelt(verb, given));
     }
@@ -240,6 +243,21 @@ class Player {
       } catch (error) {
         this.lines.push(`log ${name} ${this.#refusal(error)}`);
       }
+    }
+  }
+
+  // Running.
+
+  async #run(given: JsonObject): Promise<void> {
+    const { session_id, text, within } = given;
+    const late = within === undefined ? undefined : AbortSignal.timeout(1_000 * (within as number));
+    try {
+      const options = { ...runOptions(given), ...(late && { signal: late }) };
+      const result = await this.#client.run(session_id as string, text as string, options);
+      this.lines.push(...result.events.map((event) => this.#names.event(event)));
+      this.lines.push(`run ${JSON.stringify(this.#names.stable(ranTo(result)))}`);
+    } catch (error) {
+      this.lines.push(late?.aborted && error === late.reason ? "run gave up" : `run ${this.#refusal(error)}`);
     }
   }
 
