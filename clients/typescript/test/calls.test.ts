@@ -1,35 +1,20 @@
 /** Calls, against a service that drops, refuses and waits as a real one seldom does. */
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:http2";
-import { type AddressInfo, connect, createServer as createTcpServer, type Server } from "node:net";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { createGrpcWebTransport } from "@connectrpc/connect-node";
 import {
-  Client,
   DefinitionError,
   type Definition,
   LimitExceededError,
   NoAnswerError,
-  NotFoundError,
-  NotThisServiceError,
   UnavailableError,
   VersionConflictError,
 } from "managedagents";
-import {
-  AgentSchema,
-  type CreateRequest,
-  type SendEventRequest,
-  SessionEventSchema,
-  type UserEventJson,
-} from "managedagents/v1";
-import { all, Bell, forever } from "./support/waiting.js";
-import { client, connected, refusal, serving, streaming, batch, ended, opened } from "./support/fake.js";
+import { AgentSchema, type CreateRequest, type SendEventRequest, type UserEventJson } from "managedagents/v1";
+import { Bell, forever } from "./support/waiting.js";
+import { client, connected, refusal, serving, streaming, ended } from "./support/fake.js";
 
 const DEFINITION: Definition = { name: "n", model: { name: "m" } };
 
@@ -139,61 +124,6 @@ test("without patience a server that does not answer is asked once", async (t) =
   const calls = await connected(t, { status }, { patienceMs: 0 });
   await assert.rejects(calls.status("ses_1"), NoAnswerError);
   assert.equal(asked, 1);
-});
-
-test("a server that was never there is told soon, with its address", async (t) => {
-  const address = await listening(t, createTcpServer(), { close: true });
-  const began = performance.now();
-  await assert.rejects(client(t, address, { connectTimeoutMs: 300 }).status("ses_1"), (error) => {
-    assert(error instanceof NoAnswerError);
-    assert.match(error.message, new RegExp(`^no server at ${address} `));
-    return true;
-  });
-  assert(performance.now() - began < 2_000);
-});
-
-test("an address that swallows what is sent is given up in time", async (t) => {
-  // It listens, and takes nobody: when its queue is full, nobody is told anything.
-  const program = `
-    require("node:net").createServer().listen({ host: "127.0.0.1", port: 0, backlog: 1 }, function () {
-      require("node:fs").writeSync(1, this.address().port + "\\n");
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-    });`;
-  const child = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "inherit"] });
-  t.after(() => child.kill("SIGKILL"));
-  const [port] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
-  for (let index = 0; index < 8; index++) {
-    const queued = connect(Number(port), "127.0.0.1").on("error", () => undefined);
-    t.after(() => queued.destroy());
-  }
-  const calls = client(t, `127.0.0.1:${port}`, { connectTimeoutMs: 300 });
-  await assert.rejects(calls.status("ses_1"), (error) => {
-    assert(error instanceof NoAnswerError);
-    assert.match(error.message, /no connection after 0.3 s/);
-    return true;
-  });
-});
-
-test("another service at the address is told as such", async (t) => {
-  const { address } = await serving(t, {});
-  await assert.rejects(client(t, address).status("ses_1"), NotThisServiceError);
-});
-
-test("a server of web pages at the address is told as such", async (t) => {
-  const pages = createServer((_, response) => {
-    response.writeHead(200, { "content-type": "text/html" }).end("<p>hello</p>");
-  });
-  const address = await listening(t, pages);
-  await assert.rejects(client(t, address).status("ses_1"), NotThisServiceError);
-});
-
-test("a server that speaks something else altogether is no server", async (t) => {
-  const garbage = createTcpServer((socket) => {
-    socket.on("error", () => undefined);
-    socket.end("220 mail.example.com ESMTP\r\n");
-  });
-  const address = await listening(t, garbage);
-  await assert.rejects(client(t, address, { connectTimeoutMs: 300 }).status("ses_1"), NoAnswerError);
 });
 
 test("an answer above four mebibytes is received", async (t) => {
@@ -315,40 +245,3 @@ test("closing ends the calls under way, and those to come", async (t) => {
   await assert.rejects(status, { name: "AbortError" });
   await assert.rejects(calls.archive("ses_1"), { name: "AbortError" });
 });
-
-test("another transport may be given, say for gRPC-Web", async (t) => {
-  const { address } = await serving(t, {
-    ...streaming(async function* () {
-      yield await Promise.resolve(opened());
-      yield batch(1n, 2n);
-      yield ended(2n);
-    }),
-    status() {
-      throw refusal(Code.NotFound, "SESSION_NOT_FOUND");
-    },
-  });
-  const transport = createGrpcWebTransport({ baseUrl: `http://${address}`, httpVersion: "2" });
-  const web = new Client(transport, { address });
-  t.after(() => {
-    web.close();
-  });
-  const events = await all(web.follow("ses_1"));
-  assert.deepEqual(
-    events.map(({ seq }) => seq),
-    [1n, 2n],
-  );
-  assert.equal(events[0]?.$typeName, SessionEventSchema.typeName);
-  await assert.rejects(web.status("ses_1"), NotFoundError);
-});
-
-async function listening(
-  t: { after: (done: () => void) => void },
-  server: Server | ReturnType<typeof createServer>,
-  { close = false } = {},
-): Promise<string> {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  if (close) await new Promise((resolve) => server.close(resolve));
-  else t.after(() => void server.close());
-  return address;
-}
