@@ -2,6 +2,7 @@
 client's tests run the examples of its README."""
 
 import re
+import textwrap
 from pathlib import Path
 
 CLIENTS = Path(__file__).resolve().parents[1] / "clients"
@@ -14,6 +15,8 @@ _LANGUAGES = {
     "rust": ("Rust", "rust"),
 }
 """By the folder of the client: the language, and what its blocks are marked with."""
+
+_TELLS = r"\bprint\(|fmt\.Println|console\.log|System\.out|println!"
 
 _INTRODUCTION = """\
 An agent with a tool, a session, a message, and the tool answered by a function: the same program in each language, as
@@ -35,6 +38,16 @@ def page() -> str:
             link = f"[The client's README](../clients/{folder}/README.md) tells the rest."
             parts.append(f"## {language}\n\n```{mark}\n{_first(readme, mark)}```\n\n{link}\n")
     return "\n".join(parts)
+
+
+def lines(folder: str) -> str:
+    """The lines of a client's first example from the connection to the answer, which are the same in every language."""
+    language, mark = _LANGUAGES[folder]
+    example = _first(CLIENTS / folder / "README.md", mark).splitlines()
+    begin = next(number for number, line in enumerate(example) if re.search(r"\bconnect\(", line, re.IGNORECASE))
+    end = next(number for number, line in enumerate(example) if number > begin and re.search(_TELLS, line))
+    told = textwrap.dedent("\n".join(example[begin : end + 1]))
+    return f"**{language}**\n\n```{mark}\n{told}\n```\n"
 
 
 def _first(readme: Path, mark: str) -> str:

@@ -172,8 +172,10 @@ async def test_a_call_has_as_many_processes_as_its_bounds_say(sandbox: Sandbox, 
         "except OSError: print(made)"
     )
     said = await sh(sandbox, place, f"exec {sandbox.python(place)} -I -S -c '{code}'")
-    # The one that makes them, and in the sandbox the one of bubblewrap, count.
-    assert 7 <= int(said.output) <= 10
+    # The one that makes them, and in the sandbox the one of bubblewrap, count. Without a sandbox the kernel counts all
+    # that an ordinary user runs: what of it ends meanwhile leaves room for more.
+    shared = sandbox.mode is Mode.NONE and os.geteuid() != 0
+    assert 7 <= int(said.output) <= (20 if shared else 10)
 
 
 async def test_a_program_that_wants_too_much_memory_does_not_get_it(sandbox: Sandbox, place: Place) -> None:
