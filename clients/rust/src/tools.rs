@@ -1,0 +1,174 @@
+//! Handlers of tools: from the input that a model gave to what it is told.
+
+use std::any::type_name;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::events::text;
+use crate::v1::Content;
+
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// Inside a handler: the id of the tool use that it answers. The same use may come again to another process.
+///
+/// # Panics
+///
+/// Outside of a handler, also in a task that it spawned.
+pub fn current_tool_use_id() -> String {
+    CURRENT.get()
+}
+
+/// What a model is told of a tool use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The blocks; may be none.
+    pub content: Vec<Content>,
+    /// The tool failed, and the content says how.
+    pub is_error: bool,
+}
+
+impl Answer {
+    pub(crate) fn failed(words: impl Into<String>) -> Self {
+        Self { content: vec![text(words)], is_error: true }
+    }
+}
+
+/// What a handler may return: a text, JSON, [`Json`] of one's own types, nothing, content blocks, or a `Result` of
+/// these.
+pub trait IntoAnswer {
+    /// What the model is told.
+    fn into_answer(self) -> Answer;
+}
+
+/// Any value that JSON can hold; a text stays a text.
+#[derive(Clone, Copy, Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoAnswer for Json<T> {
+    fn into_answer(self) -> Answer {
+        // As the value writes itself: the way over a `Value` would sort the fields of a struct.
+        match serde_json::to_string(&self.0) {
+            Ok(json) if json == "null" => ().into_answer(),
+            Ok(json) if json.starts_with('"') => serde_json::from_str::<String>(&json).unwrap_or(json).into_answer(),
+            Ok(json) => text(json).into_answer(),
+            Err(error) => failure(&error),
+        }
+    }
+}
+
+impl IntoAnswer for Value {
+    fn into_answer(self) -> Answer {
+        Json(self).into_answer()
+    }
+}
+
+impl IntoAnswer for String {
+    fn into_answer(self) -> Answer {
+        // A block of text must not be empty.
+        if self.is_empty() { ().into_answer() } else { text(self).into_answer() }
+    }
+}
+
+impl IntoAnswer for &str {
+    fn into_answer(self) -> Answer {
+        self.to_owned().into_answer()
+    }
+}
+
+impl IntoAnswer for () {
+    fn into_answer(self) -> Answer {
+        Vec::new().into_answer()
+    }
+}
+
+impl IntoAnswer for Content {
+    fn into_answer(self) -> Answer {
+        vec![self].into_answer()
+    }
+}
+
+impl IntoAnswer for Vec<Content> {
+    fn into_answer(self) -> Answer {
+        Answer { content: self, is_error: false }
+    }
+}
+
+impl<T: IntoAnswer, E: Display> IntoAnswer for Result<T, E> {
+    fn into_answer(self) -> Answer {
+        self.map_or_else(|error| failure(&error), T::into_answer)
+    }
+}
+
+/// `TYPE: MESSAGE`, the type without its path: `std::io::Error` is `Error`.
+fn failure<E: Display>(error: &E) -> Answer {
+    let name = type_name::<E>().trim_start_matches("alloc::boxed::Box<dyn ");
+    let name = name.split(['<', '>', ' ']).next().unwrap_or(name);
+    Answer::failed(format!("{}: {error}", name.rsplit("::").next().unwrap_or(name)))
+}
+
+type Handler = Arc<dyn Fn(String) -> BoxFuture<'static, Answer> + Send + Sync>;
+
+/// Handlers by the tool's name.
+#[derive(Clone, Default)]
+pub struct Tools(HashMap<String, Handler>);
+
+impl Tools {
+    /// No handlers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the handler of a tool: an async function of the input that the model gave, as a `serde_json::Value` or a
+    /// type of one's own. It runs in a task of its own; what blocks belongs into `tokio::task::spawn_blocking`.
+    ///
+    /// What it returns is told to the model. An error, a panic, and an input that does not fit are told as errors. When
+    /// the use is closed meanwhile, the handler is dropped at its next `await`.
+    pub fn on<I, F, Fut>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        I: DeserializeOwned,
+        F: Fn(I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: IntoAnswer> + Send + 'static,
+    {
+        let handler = move |input_json: String| match serde_json::from_str(&input_json) {
+            Ok(input) => {
+                // Called inside the future, so that a panic of the handler's first part is caught there, too.
+                let answer = handler(input);
+                async move { answer.await.into_answer() }.boxed()
+            }
+            Err(error) if error.is_data() => failed(format!("The input does not fit: {error}")),
+            Err(error) => failed(format!("The input is no JSON: {error}")),
+        };
+        self.0.insert(name.into(), Arc::new(handler));
+        self
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// What the handler says; it must be there.
+    pub(crate) async fn ask(&self, name: &str, use_id: &str, input_json: &str) -> Answer {
+        let handler = self.0[name].clone();
+        let input_json = if input_json.is_empty() { "{}" } else { input_json }.to_owned();
+        let asked = CURRENT.scope(use_id.to_owned(), async move { handler(input_json).await });
+        AssertUnwindSafe(asked).catch_unwind().await.unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            Answer::failed(format!("panic: {}", words.unwrap_or_default()))
+        })
+    }
+}
+
+fn failed(words: String) -> BoxFuture<'static, Answer> {
+    std::future::ready(Answer::failed(words)).boxed()
+}
