@@ -9,8 +9,9 @@ use std::path::Path;
 use serde_json::Value;
 
 mod lines;
+mod requests;
 mod runner;
-#[path = "../tests/support/server.rs"]
+#[path = "../tests/client/support/server.rs"]
 mod server;
 
 use server::Server;

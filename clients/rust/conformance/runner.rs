@@ -11,6 +11,7 @@ use managedagents::{Client, Error, from_json, to_json};
 use serde_json::{Value, json};
 
 use crate::lines::{Names, has};
+use crate::requests::{spelt_out, with};
 use crate::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,22 +66,17 @@ struct Runner<'a> {
     unread: VecDeque<SessionEvent>,
 }
 
-/// One call: its request from JSON, its line from the response, which is also the value.
+/// One call: its request from JSON, its line from the answer; the value is the response, where there is one.
 macro_rules! call {
     ($runner:ident, $verb:expr, $given:expr, $method:ident($request:ident)) => {{
         let request: v1::$request = from_json($given).unwrap_or_else(|error| panic!("{}: {error}", $verb));
-        match $runner.client.$method(request).await {
-            Ok(response) => {
-                let said = $runner.names.stable(to_json(&response), "");
-                $runner.lines.push(format!("{} {said}", $verb));
-                Some(response)
-            }
-            Err(error) => {
-                let said = $runner.names.refusal(&error);
-                $runner.lines.push(format!("{} {said}", $verb));
-                None
-            }
-        }
+        let answer = $runner.client.$method(request).await;
+        let said = match &answer {
+            Ok(response) => $runner.names.stable(to_json(response), "").to_string(),
+            Err(error) => $runner.names.refusal(error),
+        };
+        $runner.lines.push(format!("{} {said}", $verb));
+        answer.ok()
     }};
 }
 
@@ -298,53 +294,4 @@ impl Runner<'_> {
         self.server.start().await;
         self.client = connected(self.server);
     }
-}
-
-/// The request, with what a step leaves out.
-fn with(mut given: Value, name: &str, default: Value) -> Value {
-    given.as_object_mut().expect("an object").entry(name).or_insert(default);
-    given
-}
-
-/// The request that a step is short for.
-fn spelt_out(verb: &str, mut given: Value) -> Value {
-    let fields = given.as_object_mut().expect("an object");
-    let mut take = |name: &str| fields.remove(name);
-    let event = match verb {
-        "start" => {
-            let Some(Value::Array(texts)) = take("texts") else { return given };
-            return with(given, "initial_events", texts.iter().map(user_message).collect());
-        }
-        "send" => match take("text") {
-            Some(text) => user_message(&text),
-            None => return given,
-        },
-        "answer" => json!({"user_custom_tool_result": {
-            "custom_tool_use_id": take("use"),
-            "content": content(&take("text").unwrap_or_default()),
-            "is_error": take("is_error").unwrap_or(false.into()),
-        }}),
-        "result" => json!({"user_tool_result": {
-            "tool_use_id": take("use"),
-            "content": content(&take("text").unwrap_or_default()),
-            "is_error": take("is_error").unwrap_or(false.into()),
-        }}),
-        _ => {
-            let allow = take("allow") == Some(true.into());
-            json!({"user_tool_confirmation": {
-                "tool_use_id": take("use"),
-                "decision": if allow { "TOOL_CONFIRMATION_ALLOW" } else { "TOOL_CONFIRMATION_DENY" },
-                "deny_message": take("message").unwrap_or("".into()),
-            }})
-        }
-    };
-    with(given, "event", event)
-}
-
-fn user_message(text: &Value) -> Value {
-    json!({"user_message": {"content": content(text)}})
-}
-
-fn content(text: &Value) -> Value {
-    json!([{"text": {"text": text}}])
 }

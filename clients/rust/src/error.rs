@@ -223,3 +223,67 @@ fn with_causes(status: &Status) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+    use crate::v1::ErrorReason;
+
+    fn error(code: Code, details: ErrorDetails) -> Error {
+        Error::of_status(&Status::with_error_details(code, "words", details), "host:1", true)
+    }
+
+    fn reason(reason: &str, domain: &str) -> ErrorDetails {
+        ErrorDetails::with_error_info(reason, domain, HashMap::from([("limit".into(), "streams".into())]))
+    }
+
+    #[test]
+    fn every_reason_of_the_proto_has_a_kind_that_follows_from_it_alone() {
+        for number in 1.. {
+            let Ok(known) = ErrorReason::try_from(number) else { break };
+            let name = known.as_str_name().trim_start_matches("ERROR_REASON_");
+            let found = error(Code::FailedPrecondition, reason(name, DOMAIN));
+            assert_ne!(found.kind(), ErrorKind::Other, "{name}");
+            assert_eq!((found.reason(), found.message()), (Some(name), "words"));
+        }
+    }
+
+    #[test]
+    fn an_unknown_reason_keeps_its_name() {
+        let found = error(Code::FailedPrecondition, reason("NEW_ONE", DOMAIN));
+        assert_eq!((found.kind(), found.reason()), (ErrorKind::Other, Some("NEW_ONE")));
+    }
+
+    #[test]
+    fn a_reason_of_another_domain_is_not_ours() {
+        let found = error(Code::NotFound, reason("SESSION_NOT_FOUND", "elsewhere"));
+        assert_eq!((found.kind(), found.reason(), found.metadata().len()), (ErrorKind::Other, None, 0));
+    }
+
+    #[test]
+    fn violations_metadata_and_delay_are_carried() {
+        let mut details = reason("INVALID_REQUEST", DOMAIN);
+        details.add_bad_request_violation("definition.name", "is required");
+        let bad = error(Code::InvalidArgument, details);
+        let violation = &bad.violations()[0];
+        assert_eq!((violation.field.as_str(), violation.description.as_str()), ("definition.name", "is required"));
+        assert!(!bad.is_passing());
+
+        let mut details = reason("LIMIT_EXCEEDED", DOMAIN);
+        details.set_retry_info(Some(Duration::from_millis(1500)));
+        let full = error(Code::ResourceExhausted, details);
+        assert_eq!((full.kind(), full.metadata()["limit"].as_str()), (ErrorKind::LimitExceeded, "streams"));
+        assert_eq!(full.retry_after(), Some(Duration::from_millis(1500)));
+        assert!(full.is_passing());
+    }
+
+    #[test]
+    fn details_that_cannot_be_read_leave_the_code() {
+        let garbage = Status::with_details(Code::Internal, "words", vec![0xff, 0xff].into());
+        let found = Error::of_status(&garbage, "host:1", true);
+        assert_eq!((found.kind(), found.code()), (ErrorKind::Other, Some(Code::Internal)));
+        assert!(found.message().contains("words"));
+    }
+}

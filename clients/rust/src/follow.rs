@@ -123,6 +123,7 @@ impl Follow {
         let item = ready!(self.poll_step(cx)).transpose();
         if matches!(item, None | Some(Err(_))) {
             self.state = State::Over;
+            self.batch = Vec::new().into_iter();
         }
         self.silence = None;
         Poll::Ready(item)

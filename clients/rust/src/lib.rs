@@ -12,6 +12,8 @@
 //!
 //! The messages and the bare gRPC stubs are in [`v1`]; what is here on top of them is thin.
 
+#![warn(missing_docs)]
+
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 #[rustfmt::skip]
 #[path = "gen/managedagents.v1.rs"]

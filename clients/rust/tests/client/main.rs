@@ -1,0 +1,13 @@
+//! The client, against real servers, and against a fake one for what a real one does not do.
+
+mod calls;
+mod confirm;
+mod follow;
+mod follow_patience;
+mod generate;
+mod json;
+mod real;
+mod run;
+mod support;
+mod survival;
+mod tools;
