@@ -80,6 +80,9 @@ impl ClientBuilder {
     ///
     /// Outside of a Tokio runtime.
     pub fn connect(self) -> Result<Client, Error> {
+        if self.address.contains('/') {
+            return Err(unusable(&self.address, &"it is to be HOST:PORT; TLS is asked for by `tls`"));
+        }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.address))
             .map_err(|error| unusable(&self.address, &error))?

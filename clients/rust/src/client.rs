@@ -1,6 +1,7 @@
 //! The client: one method for each call, with a request id of its own for each that changes something.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,12 @@ impl Client {
         let told =
             move |message: Result<_, _>| message.inspect(|_| calls.heard()).map_err(|status| calls.error(&status));
         self.calls.stream(request).map(told).boxed()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("address", &self.calls.address).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Following a session: one unbroken run of events, over as many streams as it takes.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -42,6 +43,7 @@ pub struct Follow {
 }
 
 enum State {
+    New,
     Waiting(Pin<Box<Sleep>>),
     Open(BoxStream<'static, Result<StreamEventsResponse, Status>>),
     Over,
@@ -60,6 +62,7 @@ pub enum FollowItem {
 
 /// A [`Follow`] that gives deltas, too. Where a stream is cut in the middle of a response, a discard of it comes out:
 /// what the next stream tells of it starts over.
+#[derive(Debug)]
 #[must_use = "a stream does nothing unless it is read"]
 pub struct FollowDeltas(Follow);
 
@@ -69,7 +72,7 @@ impl Follow {
             calls,
             request,
             heartbeat_timeout,
-            state: State::Waiting(Box::pin(sleep(Duration::ZERO))),
+            state: State::New,
             silence: None,
             batch: Vec::new().into_iter(),
             through_batch: 0,
@@ -139,9 +142,13 @@ impl Follow {
             self.move_to(self.through_batch);
             let read = match &mut self.state {
                 State::Over => return Poll::Ready(Ok(None)),
+                State::New => {
+                    self.state = State::Open(self.calls.stream(self.request.clone()));
+                    continue;
+                }
                 State::Waiting(delay) => {
                     ready!(delay.as_mut().poll(cx));
-                    self.state = State::Open(self.calls.stream(self.request.clone()));
+                    self.state = State::New;
                     continue;
                 }
                 State::Open(stream) => stream.poll_next_unpin(cx),
@@ -259,6 +266,12 @@ impl Follow {
         }
         self.request.from_seq = Some(event.seq);
         Ok(true)
+    }
+}
+
+impl fmt::Debug for Follow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow").field("request", &self.request).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 

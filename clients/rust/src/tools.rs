@@ -2,7 +2,7 @@
 
 use std::any::type_name;
 use std::collections::HashMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -140,11 +140,7 @@ impl Tools {
         Fut: Future<Output: IntoAnswer> + Send + 'static,
     {
         let handler = move |input_json: String| match serde_json::from_str(&input_json) {
-            Ok(input) => {
-                // Called inside the future, so that a panic of the handler's first part is caught there, too.
-                let answer = handler(input);
-                async move { answer.await.into_answer() }.boxed()
-            }
+            Ok(input) => handler(input).map(IntoAnswer::into_answer).boxed(),
             Err(error) if error.is_data() => failed(format!("The input does not fit: {error}")),
             Err(error) => failed(format!("The input is no JSON: {error}")),
         };
@@ -160,12 +156,19 @@ impl Tools {
     pub(crate) async fn ask(&self, name: &str, use_id: &str, input_json: &str) -> Answer {
         let handler = self.0[name].clone();
         let input_json = if input_json.is_empty() { "{}" } else { input_json }.to_owned();
+        // Called inside of the future, so that a panic before its first `await` is caught, too.
         let asked = CURRENT.scope(use_id.to_owned(), async move { handler(input_json).await });
         AssertUnwindSafe(asked).catch_unwind().await.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
             Answer::failed(format!("panic: {}", words.unwrap_or_default()))
         })
+    }
+}
+
+impl fmt::Debug for Tools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

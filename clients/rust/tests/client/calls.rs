@@ -223,7 +223,8 @@ async fn a_token_is_sent_as_a_bearer_token() {
 
 #[tokio::test]
 async fn what_cannot_be_used_is_told_before_anything_is_sent() {
-    for builder in [Client::builder("no address"), Client::builder("127.0.0.1:1").token("two\nlines")] {
+    let addresses = ["no address", "http://127.0.0.1:1"].map(Client::builder);
+    for builder in addresses.into_iter().chain([Client::builder("127.0.0.1:1").token("two\nlines")]) {
         assert_eq!(builder.connect().err().unwrap().kind(), ErrorKind::Unusable);
     }
 }

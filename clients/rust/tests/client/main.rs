@@ -9,6 +9,7 @@ mod json;
 mod readme;
 mod real;
 mod run;
+mod secured;
 mod support;
 mod survival;
 mod tools;
