@@ -14,6 +14,7 @@
 
 #![warn(missing_docs)]
 
+/// The messages and the bare gRPC stubs, generated from the protos, whose comments are the reference of the API.
 #[allow(missing_docs, clippy::all, clippy::pedantic, rustdoc::all)]
 #[rustfmt::skip]
 #[path = "gen/managedagents.v1.rs"]

@@ -77,6 +77,22 @@ async fn an_update_that_lost_a_race_is_told_and_not_asked_again() {
 }
 
 #[tokio::test]
+async fn what_asking_again_does_not_mend_is_asked_once() {
+    let refusals = [
+        (Code::NotFound, "SESSION_NOT_FOUND"),
+        (Code::ResourceExhausted, "LIMIT_EXCEEDED"),
+        (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        (Code::Internal, "INTERNAL"),
+    ];
+    for (code, reason) in refusals {
+        let serving = telling(1, refused(code, reason)).serve();
+        let error = soon(serving.client().status("ses_1")).await.unwrap_err();
+        assert_eq!((error.code(), error.reason()), (Some(code), Some(reason)));
+        assert_eq!(serving.asked::<StatusRequest>("Status").len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn the_delay_that_the_server_asks_for_is_kept() {
     let mut details = ErrorDetails::with_retry_info(Some(Duration::from_millis(400)));
     details.set_error_info("LIMIT_EXCEEDED", "managedagents", [("limit".to_owned(), "streams".to_owned())]);

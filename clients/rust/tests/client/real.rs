@@ -1,7 +1,7 @@
 //! The client against a real server process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt};
 use managedagents::v1::session_event::Payload;
@@ -39,6 +39,32 @@ async fn a_run_answers_tools_at_once_and_gives_the_last_words() {
     assert_eq!(seen, result.events.iter().map(|event| event.seq).collect::<Vec<_>>());
     assert_eq!(told(&result), ["Error: broken", r#"{"of":"a"}"#, r#"{"of":"b"}"#]);
     assert_eq!(result.usage.requests, 2);
+}
+
+#[tokio::test]
+async fn two_runs_of_one_client_call_the_handler_of_a_use_once() {
+    let (_folder, _server, client) = connected().await;
+    let responses = json!([calls(&["a"]), {"text": "first"}, {"text": "second"}]);
+    let session = session(&client, responses, custom(&["a"])).await;
+    let (begun, go_on, called) = (Arc::new(Notify::new()), Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (begins, goes_on, calls) = (begun.clone(), go_on.clone(), called.clone());
+    let tools = Tools::new().on("a", move |_: Value| {
+        calls.fetch_add(1, Ordering::SeqCst);
+        begins.notify_one();
+        let goes_on = goes_on.clone();
+        async move {
+            goes_on.notified().await;
+            "ok"
+        }
+    });
+    let first = tokio::spawn(client.run(&session, "one").tools(tools.clone()).into_future());
+    soon(begun.notified()).await;
+    let second = tokio::spawn(client.clone().run(&session, "two").tools(tools).into_future());
+    soon(client.follow(&session, 0).kinds(["user.message"]).skip(1).next()).await.unwrap().unwrap();
+    go_on.notify_one();
+    assert_eq!(soon(first).await.unwrap().unwrap().text, "first");
+    assert_eq!(soon(second).await.unwrap().unwrap().text, "second");
+    assert_eq!(called.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
