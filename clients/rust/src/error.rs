@@ -23,6 +23,8 @@ pub enum ErrorKind {
     ToolUseClosed,
     /// The session is completed, failed or archived (the metadata's `status`): only reads and a deletion work.
     SessionTerminal,
+    /// The session has an outcome that is not over yet; the metadata's `seq` is that of its event.
+    OutcomeActive,
     /// The agent is archived and takes no new sessions.
     AgentArchived,
     /// The agent was changed since the version that the update names: read it and decide again.
@@ -70,6 +72,7 @@ impl ErrorKind {
             "AGENT_NOT_FOUND" | "SESSION_NOT_FOUND" | "TOOL_USE_NOT_FOUND" => Self::NotFound,
             "TOOL_USE_CLOSED" => Self::ToolUseClosed,
             "SESSION_TERMINAL" => Self::SessionTerminal,
+            "OUTCOME_ACTIVE" => Self::OutcomeActive,
             "AGENT_ARCHIVED" => Self::AgentArchived,
             "VERSION_CONFLICT" => Self::VersionConflict,
             "REQUEST_ID_REUSED" => Self::RequestIdReused,

@@ -86,7 +86,8 @@ pub struct ScriptedModel {
     /// At least one. With more requests than responses the last one repeats.
     #[prost(message, repeated, tag = "1")]
     pub responses: ::prost::alloc::vec::Vec<ScriptedResponse>,
-    /// The verdicts of an outcome's grader, by iteration; the last one repeats.
+    /// The verdicts of an outcome's grader, by iteration; the last one repeats. Without any the grader's request fails. What
+    /// the grader is asked does not count as a request of the position.
     #[prost(message, repeated, tag = "2")]
     pub grader: ::prost::alloc::vec::Vec<ScriptedVerdict>,
 }
@@ -193,6 +194,12 @@ pub struct ScriptedVerdict {
     /// Why, in the grader's words.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// How long the verdict takes. Absent: at once.
+    #[prost(message, optional, tag = "3")]
+    pub delay: ::core::option::Option<::prost_types::Duration>,
+    /// The request fails `error.times` times, each after the delay, before the verdict is given.
+    #[prost(message, optional, tag = "4")]
+    pub error: ::core::option::Option<ScriptedError>,
 }
 impl ::prost::Name for ScriptedVerdict {
     const NAME: &'static str = "ScriptedVerdict";
@@ -1383,6 +1390,9 @@ pub enum ErrorReason {
     /// FAILED_PRECONDITION. A tool of the definition cannot be used at this server, say because it has no sandbox to run it
     /// in: metadata `field` says which, the message what the operator can do. Not retriable.
     ToolUnusable = 23,
+    /// FAILED_PRECONDITION. The session has an outcome that is queued or worked towards; metadata `seq` is that of its
+    /// user.define_outcome. Wait until it is over, or interrupt it. Not retriable as it is.
+    OutcomeActive = 24,
 }
 impl ErrorReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1415,6 +1425,7 @@ impl ErrorReason {
             Self::DeadlineExceeded => "ERROR_REASON_DEADLINE_EXCEEDED",
             Self::EventUnreadable => "ERROR_REASON_EVENT_UNREADABLE",
             Self::ToolUnusable => "ERROR_REASON_TOOL_UNUSABLE",
+            Self::OutcomeActive => "ERROR_REASON_OUTCOME_ACTIVE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1444,6 +1455,7 @@ impl ErrorReason {
             "ERROR_REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
             "ERROR_REASON_EVENT_UNREADABLE" => Some(Self::EventUnreadable),
             "ERROR_REASON_TOOL_UNUSABLE" => Some(Self::ToolUnusable),
+            "ERROR_REASON_OUTCOME_ACTIVE" => Some(Self::OutcomeActive),
             _ => None,
         }
     }
@@ -1625,7 +1637,7 @@ impl ::prost::Name for MaxToolRounds {
         "/managedagents.v1.MaxToolRounds".into()
     }
 }
-/// The outcome was not met within its iterations.
+/// The outcome was not met within its iterations. Stands behind the last outcome.evaluated, in the turn that it ended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MaxOutcomeIterations {}
 impl ::prost::Name for MaxOutcomeIterations {
@@ -1775,10 +1787,13 @@ impl ::prost::Name for StatusArchived {
         "/managedagents.v1.StatusArchived".into()
     }
 }
-/// An iteration towards an outcome was judged.
+/// An iteration towards an outcome was judged, by a request of its own whose usage stands beside it. It ends the turn that
+/// was judged, in the place of a status.idle. What follows: status.completed, where it is met and nothing is queued; where
+/// it is not, a further turn, numbered by this event, or status.idle with max_outcome_iterations.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OutcomeEvaluated {
-    /// 1 is the first.
+    /// 1 is the first. Where messages come in while the grader works there may be more than `max_iterations`: after each
+    /// of them it is judged again.
     #[prost(int32, tag = "1")]
     pub iteration: i32,
     /// Whether the criteria are met.
@@ -1984,7 +1999,7 @@ pub mod user_event {
         /// Answers a built-in tool of an agent whose tools run at the client.
         #[prost(message, tag = "104")]
         UserToolResult(super::UserToolResult),
-        /// Says what "done" means, and starts work by itself.
+        /// Says what "done" means, and starts work by itself. Queued, as a message is.
         #[prost(message, tag = "105")]
         UserDefineOutcome(super::UserDefineOutcome),
     }
@@ -2016,10 +2031,10 @@ impl ::prost::Name for UserMessage {
         "/managedagents.v1.UserMessage".into()
     }
 }
-/// Stops the turn that runs when this is logged.
+/// Stops the turn that runs when this is logged, and ends the outcome that is worked towards.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserInterrupt {
-    /// Also drops the messages that are queued with a lower seq than this event's.
+    /// Also drops the messages that are queued with a lower seq than this event's, an outcome among them.
     #[prost(bool, tag = "1")]
     pub drop_queued: bool,
 }
@@ -2102,7 +2117,10 @@ impl ::prost::Name for UserToolResult {
         "/managedagents.v1.UserToolResult".into()
     }
 }
-/// What "done" means.
+/// What "done" means. Queued like a message, and counted as one. Its first turn is its own seq; a further one is numbered
+/// by the outcome.evaluated that asks for it. One at a time: while another one is queued or worked towards,
+/// FAILED_PRECONDITION, reason OUTCOME_ACTIVE. It is over with status.completed, or with the first status.idle of a turn
+/// since it began that says neither end_turn nor requires_action.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserDefineOutcome {
     /// The criteria that the grader judges by. Required.
@@ -2168,9 +2186,9 @@ pub struct SessionEvent {
     /// When the event was logged. For people; never used for order.
     #[prost(message, optional, tag = "2")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// The turn that the event belongs to: the seq of its message or outcome. A queued message's turn is its own seq; an
-    /// answer's is its tool use's; an interrupt's is the turn it acts on, or its own seq when no turn is open; 0 for what
-    /// belongs to no turn.
+    /// The turn that the event belongs to: the seq of its message or outcome, or of the outcome.evaluated that asked for it.
+    /// A queued message's turn is its own seq; an answer's is its tool use's; an interrupt's is the turn it acts on, or its
+    /// own seq when no turn is open; 0 for what belongs to no turn.
     #[prost(uint64, tag = "3")]
     pub turn: u64,
     /// The model response that produced the event: the same for all its events, unique in the session. Empty for all else.
@@ -2479,7 +2497,7 @@ pub enum SessionStatus {
     Unspecified = 0,
     /// Started; no turn has run yet.
     Queued = 1,
-    /// A turn is at work, or waits for an answer inside its deadline.
+    /// A turn is at work, is judged for an outcome, or waits for an answer inside its deadline.
     Running = 2,
     /// Nothing runs: the last turn has ended, or it is open in requires_action.
     Idle = 3,
@@ -3170,7 +3188,7 @@ pub struct StatusResponse {
     /// The open turn; 0 where none is.
     #[prost(uint64, tag = "5")]
     pub turn: u64,
-    /// Messages that wait for their turn.
+    /// Messages that wait for their turn, an outcome among them.
     #[prost(int32, tag = "6")]
     pub queued_messages: i32,
     /// What the session waits for from its client, in the order of the calls.
@@ -3719,7 +3737,7 @@ pub mod managed_agent_runtime_client {
             self.inner.unary(req, path, codec).await
         }
         /// Sends an event to a session. Answers when the event is in the log. What is refused leaves no trace there. Reasons:
-        /// TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
+        /// TOOL_USE_NOT_FOUND, TOOL_USE_CLOSED, OUTCOME_ACTIVE, SESSION_TERMINAL, LIMIT_EXCEEDED (queued messages, event size, log size).
         pub async fn send_event(
             &mut self,
             request: impl tonic::IntoRequest<super::SendEventRequest>,
