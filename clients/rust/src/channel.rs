@@ -37,7 +37,7 @@ impl ClientBuilder {
             tls: None,
             connect_timeout: Duration::from_secs(5),
             patience: Duration::from_secs(60),
-            heartbeat_timeout: Duration::from_secs(35),
+            heartbeat_timeout: Duration::from_secs(30),
         }
     }
 
@@ -67,7 +67,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a followed session may be silent before its stream counts as cut: 35 s unless set. The server gives a
+    /// How long a followed session may be silent before its stream counts as cut: 30 s unless set. The server gives a
     /// sign of life every 10 s.
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.heartbeat_timeout = timeout;
