@@ -1,15 +1,15 @@
 //! Handlers of tools: from the input that a model gave to what it is told.
 
-use std::any::type_name;
 use std::collections::HashMap;
 use std::fmt::{self, Display};
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::events::text;
@@ -61,7 +61,10 @@ impl<T: Serialize> IntoAnswer for Json<T> {
             Ok(json) if json == "null" => ().into_answer(),
             Ok(json) if json.starts_with('"') => serde_json::from_str::<String>(&json).unwrap_or(json).into_answer(),
             Ok(json) => text(json).into_answer(),
-            Err(error) => failure(&error),
+            Err(error) => {
+                tracing::warn!(%error, "a handler's answer is no JSON");
+                Answer::failed("The tool's answer is no JSON.")
+            }
         }
     }
 }
@@ -105,15 +108,13 @@ impl IntoAnswer for Vec<Content> {
 
 impl<T: IntoAnswer, E: Display> IntoAnswer for Result<T, E> {
     fn into_answer(self) -> Answer {
-        self.map_or_else(|error| failure(&error), T::into_answer)
+        self.map_or_else(failure, T::into_answer)
     }
 }
 
-/// `TYPE: MESSAGE`, the type without its path: `std::io::Error` is `Error`.
-fn failure<E: Display>(error: &E) -> Answer {
-    let name = type_name::<E>().trim_start_matches("alloc::boxed::Box<dyn ");
-    let name = name.split(['<', '>', ' ']).next().unwrap_or(name);
-    Answer::failed(format!("{}: {error}", name.rsplit("::").next().unwrap_or(name)))
+/// The words are the same in every language: they are what the model reads, and what the log keeps.
+fn failure(why: impl Display) -> Answer {
+    Answer::failed(format!("The tool failed: {why}"))
 }
 
 type Handler = Arc<dyn Fn(String) -> BoxFuture<'static, Answer> + Send + Sync>;
@@ -141,8 +142,11 @@ impl Tools {
     {
         let handler = move |input_json: String| match serde_json::from_str(&input_json) {
             Ok(input) => handler(input).map(IntoAnswer::into_answer).boxed(),
-            Err(error) if error.is_data() => failed(format!("The input does not fit: {error}")),
-            Err(error) => failed(format!("The input is no JSON: {error}")),
+            // What is wrong may have been found before the end, where it is no JSON either.
+            Err(_) if serde_json::from_str::<IgnoredAny>(&input_json).is_err() => {
+                ready(Answer::failed("The input is no JSON.")).boxed()
+            }
+            Err(error) => ready(failure(error)).boxed(),
         };
         self.0.insert(name.into(), Arc::new(handler));
         self
@@ -161,7 +165,7 @@ impl Tools {
         AssertUnwindSafe(asked).catch_unwind().await.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-            Answer::failed(format!("panic: {}", words.unwrap_or_default()))
+            failure(words.unwrap_or_default())
         })
     }
 }
@@ -170,8 +174,4 @@ impl fmt::Debug for Tools {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
-}
-
-fn failed(words: String) -> BoxFuture<'static, Answer> {
-    std::future::ready(Answer::failed(words)).boxed()
 }

@@ -37,7 +37,7 @@ async fn a_run_answers_tools_at_once_and_gives_the_last_words() {
     assert_eq!((result.stop_reason.as_str(), result.text.as_str()), ("end_turn", "done"));
     assert_eq!(seen, (1..=seen.len() as u64).collect::<Vec<_>>());
     assert_eq!(seen, result.events.iter().map(|event| event.seq).collect::<Vec<_>>());
-    assert_eq!(told(&result), ["Error: broken", r#"{"of":"a"}"#, r#"{"of":"b"}"#]);
+    assert_eq!(told(&result), ["The tool failed: broken", r#"{"of":"a"}"#, r#"{"of":"b"}"#]);
     assert_eq!(result.usage.requests, 2);
 }
 

@@ -52,19 +52,19 @@ fn nothing_is_told_as_no_content() {
 }
 
 #[test]
-fn an_error_is_told_with_its_type() {
+fn an_error_is_told_by_its_message() {
     let io = std::io::Error::other("no disk");
-    assert_eq!(Err::<(), _>(io).into_answer(), failed("Error: no disk"));
+    assert_eq!(Err::<(), _>(io).into_answer(), failed("The tool failed: no disk"));
     let parsed: Result<(), _> = Err("x".parse::<u8>().unwrap_err());
-    assert_eq!(parsed.into_answer(), failed("ParseIntError: invalid digit found in string"));
+    assert_eq!(parsed.into_answer(), failed("The tool failed: invalid digit found in string"));
     let boxed: Box<dyn std::error::Error + Send + Sync> = "no such city".into();
-    assert_eq!(Err::<(), _>(boxed).into_answer(), failed("Error: no such city"));
+    assert_eq!(Err::<(), _>(boxed).into_answer(), failed("The tool failed: no such city"));
 }
 
 #[test]
 fn a_result_that_json_cannot_hold_is_told_as_an_error() {
     let keyed_by_lists = HashMap::from([(vec![1], 2)]);
-    assert_eq!(Json(keyed_by_lists).into_answer(), failed("Error: key must be a string"));
+    assert_eq!(Json(keyed_by_lists).into_answer(), failed("The tool's answer is no JSON."));
 }
 
 #[derive(Deserialize)]
@@ -98,7 +98,7 @@ async fn the_input_arrives_in_the_handlers_own_type() {
 async fn an_input_that_does_not_fit_is_told_and_the_handler_not_called() {
     let tools = Tools::new().on("tool", |_: Place| async { unreachable!("it has no city") as String });
     let (told, is_error) = asked(r#"{"town": "Oslo"}"#, tools).await;
-    assert!(told.starts_with("The input does not fit: missing field `city`"), "{told}");
+    assert!(told.starts_with("The tool failed: missing field `city`"), "{told}");
     assert!(is_error);
 }
 
@@ -107,7 +107,7 @@ async fn a_handler_that_panics_is_told_as_an_error() {
     async fn fall(_: Value) -> String {
         panic!("no such city")
     }
-    assert_eq!(asked("{}", Tools::new().on("tool", fall)).await, ("panic: no such city".into(), true));
+    assert_eq!(asked("{}", Tools::new().on("tool", fall)).await, ("The tool failed: no such city".into(), true));
 }
 
 #[tokio::test]
