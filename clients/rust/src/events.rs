@@ -1,12 +1,20 @@
 //! Small words for events: how they are made and what they are called.
 
 use crate::v1::{
-    Content, SessionEvent, StatusIdle, TextContent, UserEvent, UserMessage, content, session_event, user_event,
+    Content, SessionEvent, StatusIdle, TextContent, Usage, UserDefineOutcome, UserEvent, UserMessage, content,
+    session_event, user_event,
 };
 
 /// A content block of plain text.
 pub fn text(words: impl Into<String>) -> Content {
     Content { block: Some(content::Block::Text(TextContent { text: words.into() })) }
+}
+
+/// The event that says what "done" means, to be run or sent in the place of a message. The iterations are 1 to 20; None:
+/// 3 of them.
+pub fn outcome_event(criteria: impl Into<String>, max_iterations: impl Into<Option<i32>>) -> UserEvent {
+    let (criteria, max_iterations) = (criteria.into(), max_iterations.into());
+    user_event::Event::UserDefineOutcome(UserDefineOutcome { criteria, max_iterations }).into()
 }
 
 /// The text of the blocks, joined. Pictures and files are left out.
@@ -30,6 +38,34 @@ impl StatusIdle {
     pub fn reason(&self) -> &'static str {
         let reason = self.stop_reason.as_ref().and_then(|stop| stop.reason.as_ref());
         reason.map_or("", crate::v1::stop_reason::Reason::name)
+    }
+}
+
+impl Usage {
+    /// Sums up what responses cost.
+    pub(crate) fn add(&mut self, other: Self) {
+        // Every field by its name, so that a new one is not forgotten.
+        let Self {
+            input_tokens,
+            output_tokens,
+            cache_read_tokens,
+            cache_write_tokens,
+            reasoning_tokens,
+            requests,
+            model_time,
+        } = other;
+        self.input_tokens += input_tokens;
+        self.output_tokens += output_tokens;
+        self.cache_read_tokens += cache_read_tokens;
+        self.cache_write_tokens += cache_write_tokens;
+        self.reasoning_tokens += reasoning_tokens;
+        self.requests += requests;
+        if let Some(time) = model_time {
+            let total = self.model_time.get_or_insert_default();
+            total.seconds += time.seconds;
+            total.nanos += time.nanos;
+            total.normalize();
+        }
     }
 }
 

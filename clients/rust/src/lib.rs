@@ -37,7 +37,7 @@ mod uses;
 pub use channel::ClientBuilder;
 pub use client::Client;
 pub use error::{Error, ErrorKind};
-pub use events::{text, text_of};
+pub use events::{outcome_event, text, text_of};
 pub use follow::{Follow, FollowDeltas, FollowItem};
 pub use json::{from_json, to_json};
 pub use run::{Run, RunResult};

@@ -16,21 +16,22 @@ use crate::v1::{ErrorEvent, SendEventRequest, SessionEvent, Usage, UserEvent};
 pub(crate) type Confirm = Arc<dyn Fn(ToolUse) -> BoxFuture<'static, Decision> + Send + Sync>;
 pub(crate) type OnEvent<'a> = Box<dyn FnMut(&SessionEvent) + Send + 'a>;
 
-/// How the turn of a message ended.
+/// How the turn of a message ended, or an outcome.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunResult {
-    /// The seq of the message, which numbers its turn.
+    /// The seq of the message, which numbers its turn; or of the outcome.
     pub seq: u64,
     /// As in `status.idle`: `end_turn`, `max_tokens`, `interrupted`, `refusal`, `max_tool_rounds`, `retries_exhausted`,
     /// `error`, …; `requires_action` where nothing here can answer what the turn waits for; `dropped` where the message
-    /// was dropped from the queue; `outcome_evaluated` where the turn was judged; `completed`, `failed`, `archived` or
-    /// `deleted` where the session ended.
+    /// was dropped from the queue; `outcome_evaluated` where the turn of a message was judged; `completed`, `failed`,
+    /// `archived` or `deleted` where the session ended. An outcome that is met ends in `completed`, one that is not in
+    /// `max_outcome_iterations`.
     pub stop_reason: String,
-    /// What the agent said last in the turn. Empty: nothing.
+    /// What the agent said last in the turn, or for the outcome. Empty: nothing.
     pub text: String,
-    /// The events of the turn, in order of seq.
+    /// The events of the turn, or of the outcome's turns, in order of seq.
     pub events: Vec<SessionEvent>,
-    /// What the turn cost. Zero where it did not end with `status.idle`.
+    /// What the turn cost, zero where it did not end with `status.idle`; of an outcome, what its turns cost.
     pub usage: Usage,
     /// The last error of the turn that it did not go on from. None: there was none.
     pub error: Option<ErrorEvent>,

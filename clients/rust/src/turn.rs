@@ -26,10 +26,10 @@ pub(crate) struct Turn<'a> {
     result: RunResult,
     turns: HashSet<u64>,
     is_outcome: bool,
+    /// The outcome's first turn has begun.
+    is_towards: bool,
     said_in: String,
     to_confirm: HashMap<String, ToolUse>,
-    /// Uses of earlier turns that wait for permission.
-    earlier: HashSet<String>,
     at_work: HashMap<String, AbortHandle>,
     tasks: JoinSet<Result<(), Error>>,
 }
@@ -52,9 +52,9 @@ impl<'a> Turn<'a> {
             result: RunResult { seq, ..Default::default() },
             turns: HashSet::from([seq]),
             is_outcome: false,
+            is_towards: false,
             said_in: String::new(),
             to_confirm: HashMap::new(),
-            earlier: HashSet::new(),
             at_work: HashMap::new(),
             tasks: JoinSet::new(),
         }
@@ -74,7 +74,7 @@ impl<'a> Turn<'a> {
             };
             match event {
                 Some(Ok(event)) => {
-                    if self.is_over_with(event).await? {
+                    if self.is_over_with(event) {
                         break;
                     }
                 }
@@ -105,16 +105,17 @@ impl<'a> Turn<'a> {
         };
         for action in &status.pending_actions {
             if action.seq < self.result.seq && !self.to_confirm.contains_key(&action.tool_use_id) {
-                self.earlier.insert(action.tool_use_id.clone());
                 self.look(action.into());
             }
         }
         Ok(())
     }
 
-    async fn is_over_with(&mut self, event: SessionEvent) -> Result<bool, Error> {
-        let ours = self.turns.contains(&event.turn);
-        self.settle(&event).await?;
+    fn is_over_with(&mut self, event: SessionEvent) -> bool {
+        // What a message's turn within the outcome led to is judged for the outcome.
+        let judged = self.is_towards && matches!(event.payload, Some(Payload::OutcomeEvaluated(_)));
+        let ours = judged || self.turns.contains(&event.turn);
+        self.settle(&event);
         if let Some(used) = ToolUse::of(&event) {
             self.look(used);
         }
@@ -125,7 +126,7 @@ impl<'a> Turn<'a> {
         if ours {
             self.result.events.push(event);
         }
-        Ok(is_over)
+        is_over
     }
 
     /// Begins to answer a use, if there is who answers it.
@@ -158,7 +159,7 @@ impl<'a> Turn<'a> {
             match sent {
                 // The handler's result is too large, say. The model is told, rather than left waiting.
                 Err(error) if matches!(error.code(), Some(Code::InvalidArgument | Code::ResourceExhausted)) => {
-                    let told = text(format!("The tool ran, but its result was refused: {error}"));
+                    let told = text(format!("The tool ran, but its result was refused: {}", error.message()));
                     send(&client, &session_id, used.result(vec![told], true)).await?;
                 }
                 sent => sent?,
@@ -170,33 +171,33 @@ impl<'a> Turn<'a> {
     }
 
     /// A use was confirmed, and its result is wanted now; or it was closed, and its handler works for nothing.
-    async fn settle(&mut self, event: &SessionEvent) -> Result<(), Error> {
-        match &event.payload {
+    fn settle(&mut self, event: &SessionEvent) {
+        let closed = match &event.payload {
             Some(Payload::UserToolConfirmation(decided)) => {
-                // Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
-                if let Some(asking) = self.at_work.remove(&decided.tool_use_id) {
-                    asking.abort();
+                // Else it was decided before Status told of it: what is at work is its handler.
+                if let Some(used) = self.to_confirm.remove(&decided.tool_use_id) {
+                    // Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
+                    if let Some(asking) = self.at_work.remove(&used.id) {
+                        asking.abort();
+                    }
+                    if used.at_client && decided.decision() == ToolConfirmation::Allow {
+                        self.begin(used);
+                    }
                 }
-                let used = self.to_confirm.remove(&decided.tool_use_id);
-                let Some(used) = used.filter(|_| decided.decision() == ToolConfirmation::Allow) else { return Ok(()) };
-                if used.at_client {
-                    self.begin(used);
-                } else if self.earlier.contains(&used.id) {
-                    // While it waited for the decision nothing told where it runs.
-                    self.answer_earlier().await?;
-                }
+                return;
             }
-            Some(Payload::AgentToolResult(result)) => {
-                if let Some(task) = self.at_work.get(&result.tool_use_id) {
-                    task.abort();
-                }
-            }
-            _ => {}
+            Some(Payload::AgentToolResult(result)) => &result.tool_use_id,
+            Some(Payload::AgentMcpToolResult(result)) => &result.tool_use_id,
+            _ => return,
+        };
+        if let Some(task) = self.at_work.get(closed) {
+            task.abort();
         }
-        Ok(())
     }
 
     fn keep(&mut self, event: &SessionEvent) {
+        let cost = event.response.as_ref().and_then(|response| response.usage).filter(|_| self.is_outcome);
+        self.result.usage.add(cost.unwrap_or_default());
         match &event.payload {
             Some(Payload::AgentMessage(message)) => {
                 let words = text_of(&message.content);
@@ -228,6 +229,10 @@ impl<'a> Turn<'a> {
                 self.is_outcome = true;
                 return false;
             }
+            Some(Payload::StatusRunning(_)) if ours => {
+                self.is_towards = self.is_outcome;
+                return false;
+            }
             Some(Payload::OutcomeEvaluated(_)) if ours && self.is_outcome => {
                 self.turns.insert(event.seq);
                 return false;
@@ -245,7 +250,11 @@ impl<'a> Turn<'a> {
             self.result.stop_reason = "dropped".into();
             return true;
         }
-        if !ours {
+        if self.is_towards && matches!(reason, Some(Reason::EndTurn(_))) {
+            // A message's turn comes next, and it is judged after that one.
+            return false;
+        }
+        if !ours && (!self.is_towards || matches!(reason, Some(Reason::RequiresAction(_)))) {
             return false;
         }
         let waits_for = match reason {
@@ -258,7 +267,9 @@ impl<'a> Turn<'a> {
         }
         self.result.stop_reason = idle.reason().into();
         self.result.waits_for = waits_for;
-        self.result.usage = idle.usage.unwrap_or_default();
+        if !self.is_outcome {
+            self.result.usage = idle.usage.unwrap_or_default();
+        }
         true
     }
 }

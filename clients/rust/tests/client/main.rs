@@ -6,6 +6,7 @@ mod follow;
 mod follow_patience;
 mod generate;
 mod json;
+mod outcome;
 mod readme;
 mod real;
 mod run;

@@ -1,42 +1,19 @@
 //! What ends a run, and what it answers, against a service that says what a session would say.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use managedagents::v1::session_event::Payload;
 use managedagents::v1::stop_reason::Reason;
 use managedagents::v1::{
-    self, ErrorEvent, ErrorNext, PendingAction, PendingActionKind, PermissionDecision, SendEventRequest,
-    SendEventResponse, SessionEvent, StatusIdle, StatusRequest, StatusResponse, StopReason, ToolConfirmation,
-    UserEvent, user_event,
+    self, ErrorEvent, ErrorNext, PendingAction, PendingActionKind, PermissionDecision, SendEventRequest, SessionEvent,
+    ToolConfirmation, user_event,
 };
-use managedagents::{Decision, Tools};
+use managedagents::{Decision, Tools, text_of};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
-use crate::support::fake::{Fake, Serving};
-use crate::support::messages::{batch_of, opened};
+use crate::support::fake::Serving;
 use crate::support::soon;
-
-fn of(turn: u64, payload: Payload) -> SessionEvent {
-    SessionEvent { turn, payload: Some(payload), ..Default::default() }
-}
-
-fn message() -> SessionEvent {
-    of(1, Payload::UserMessage(Default::default()))
-}
-
-fn idle(turn: u64, reason: Reason) -> SessionEvent {
-    let stop_reason = Some(StopReason { reason: Some(reason) });
-    of(turn, Payload::StatusIdle(StatusIdle { stop_reason, usage: None }))
-}
-
-fn end_turn() -> SessionEvent {
-    idle(1, Reason::EndTurn(Default::default()))
-}
-
-fn judged(turn: u64, met: bool) -> SessionEvent {
-    of(turn, Payload::OutcomeEvaluated(v1::OutcomeEvaluated { met, ..Default::default() }))
-}
+use crate::support::turns::{end_turn, idle, judged, message, of, session};
 
 fn asks(id: &str) -> SessionEvent {
     let used = v1::AgentToolUse {
@@ -50,37 +27,6 @@ fn asks(id: &str) -> SessionEvent {
 
 fn waits_for(ids: &[&str]) -> SessionEvent {
     idle(1, Reason::RequiresAction(v1::RequiresAction { ids: ids.iter().map(ToString::to_string).collect() }))
-}
-
-/// A session whose log is these events; the first is what is sent. `answered` follows when more is sent.
-fn session(log: Vec<SessionEvent>, pending: Vec<PendingAction>, answered: Option<SessionEvent>) -> Serving {
-    let sends = Arc::new(Semaphore::new(0));
-    let sent = sends.clone();
-    Fake::new()
-        .on("SendEvent", move |_: SendEventRequest| {
-            sent.add_permits(1);
-            std::future::ready(Ok(SendEventResponse { seq: 1 }))
-        })
-        .on("Status", move |_: StatusRequest| {
-            std::future::ready(Ok(StatusResponse { pending_actions: pending.clone(), ..Default::default() }))
-        })
-        .following(move |_, told| {
-            let (log, answered, sends) = (log.clone(), answered.clone(), sends.clone());
-            async move {
-                told.say(opened()).await;
-                let known = log.len();
-                for (index, mut event) in log.into_iter().chain(answered).enumerate() {
-                    if index == known {
-                        sends.acquire_many(2).await.expect("it stays open").forget();
-                    }
-                    event.seq = index as u64 + 1;
-                    told.say(batch_of(vec![event])).await;
-                }
-                told.closed().await;
-                Ok(())
-            }
-        })
-        .serve()
 }
 
 /// What was sent after the message.
@@ -105,23 +51,6 @@ async fn a_run_ends_with_its_turn() {
         let serving = session(log, vec![], None);
         assert_eq!(soon(serving.client().run("ses_1", "go").into_future()).await.unwrap().stop_reason, stop_reason);
     }
-}
-
-#[tokio::test]
-async fn a_run_of_an_outcome_goes_on_over_its_iterations() {
-    let outcome = v1::UserDefineOutcome { criteria: "good".into(), ..Default::default() };
-    let log = vec![
-        of(1, Payload::UserDefineOutcome(outcome.clone())),
-        judged(1, false),
-        of(2, Payload::AgentMessage(Default::default())),
-        judged(2, true),
-        of(0, Payload::StatusCompleted(Default::default())),
-    ];
-    let serving = session(log, vec![], None);
-    let event = UserEvent::from(user_event::Event::UserDefineOutcome(outcome));
-    let result = soon(serving.client().run("ses_1", event).into_future()).await.unwrap();
-    assert_eq!(result.stop_reason, "completed");
-    assert_eq!(result.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }
 
 #[tokio::test]
@@ -177,6 +106,43 @@ async fn an_earlier_turns_use_is_answered_where_there_is_a_handler_and_left_to_o
     soon(serving.client().run("ses_1", "go").tools(tools).into_future()).await.unwrap();
     let [user_event::Event::UserCustomToolResult(result)] = &sent(&serving)[..] else { panic!("no result") };
     assert_eq!(result.custom_tool_use_id, "use_00");
+}
+
+#[tokio::test]
+async fn an_input_that_is_no_json_is_told_and_the_handler_not_called() {
+    for input_json in [r#"{"city": "Os"#, r#"{"city": 1, "#] {
+        let action = PendingAction { input_json: input_json.into(), ..pending("use_0", "ours") };
+        let serving = session(vec![message()], vec![action], Some(end_turn()));
+        let tools =
+            Tools::new().on("ours", |_: HashMap<String, String>| async { unreachable!("it is no JSON") as String });
+        soon(serving.client().run("ses_1", "go").tools(tools).into_future()).await.unwrap();
+        let [user_event::Event::UserCustomToolResult(result)] = &sent(&serving)[..] else { panic!("no result") };
+        assert_eq!((text_of(&result.content).as_str(), result.is_error), ("The input is no JSON.", true));
+    }
+}
+
+#[tokio::test]
+async fn what_was_confirmed_is_answered_where_it_runs_at_the_client() {
+    for at_client in [true, false] {
+        let kind = PendingActionKind::ToolConfirmation.into();
+        let action = PendingAction { kind, runs_at_client: at_client, ..pending("use_0", "bash") };
+        let confirmation = v1::UserToolConfirmation {
+            tool_use_id: "use_0".into(),
+            decision: ToolConfirmation::Allow.into(),
+            ..Default::default()
+        };
+        let confirmed = of(0, Payload::UserToolConfirmation(confirmation));
+        // Where it does not nobody answers, and the turn ends by itself.
+        let (mut log, mut answered) = (vec![message(), confirmed], Some(end_turn()));
+        if !at_client {
+            log.extend(answered.take());
+        }
+        let serving = session(log, vec![action], answered);
+        let tools = Tools::new().on("bash", |_: Value| async { "ok" });
+        soon(serving.client().run("ses_1", "go").tools(tools).into_future()).await.unwrap();
+        let is_result = |event: &user_event::Event| matches!(event, user_event::Event::UserToolResult(_));
+        assert_eq!(sent(&serving).iter().map(is_result).collect::<Vec<_>>(), vec![true; at_client.into()]);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ pub mod messages;
 pub mod relay;
 pub mod server;
 pub mod sessions;
+pub mod turns;
 
 use std::time::Duration;
 
