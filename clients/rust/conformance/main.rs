@@ -11,6 +11,7 @@ use serde_json::Value;
 mod lines;
 mod requests;
 mod runner;
+mod running;
 #[path = "../tests/client/support/server.rs"]
 mod server;
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::lines::{Names, has};
 use crate::requests::{spelt_out, with};
+use crate::running::run as run_turn;
 use crate::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -123,6 +124,7 @@ impl Runner<'_> {
                 let given = of_session(spelt_out(verb, given));
                 call!(self, verb, given, send_event(SendEventRequest));
             }
+            "run" => self.lines.extend(run_turn(&self.client, &mut self.names, &of_session(given)).await),
             "interrupt" => drop(call!(self, verb, of_session(given), interrupt(InterruptRequest))),
             "pause" => drop(call!(self, verb, of_session(given), pause(PauseRequest))),
             "resume" => drop(call!(self, verb, of_session(given), resume(ResumeRequest))),
