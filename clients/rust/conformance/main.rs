@@ -1,4 +1,5 @@
-//! Plays conformance scenarios through the client and prints their lines: `conformance SCENARIO_FILE...`.
+//! Plays conformance scenarios through the client and prints their lines: `conformance SCENARIO_FILE...`. Or does one of
+//! the acts of tests/conformance/README.md: `conformance ACT ADDRESS SESSION ...`.
 //!
 //! Scenarios with the same limits share a server, unless they stop it.
 
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+mod acts;
 mod lines;
 mod requests;
 mod runner;
@@ -19,9 +21,13 @@ use server::Server;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let given: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(done) = acts::act(&given).await {
+        return done;
+    }
     let folder = tempfile::tempdir()?;
     let mut shared = HashMap::new();
-    for (number, file) in std::env::args().skip(1).enumerate() {
+    for (number, file) in given.into_iter().enumerate() {
         let scenario: Value =
             serde_json::from_str(&std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?)?;
         let (db, flags) = (folder.path().join(format!("{number}.db")), flags(&scenario));
