@@ -202,8 +202,9 @@ const file_managedagents_v1_model_proto_rawDesc = "" +
 	"\x1aMODEL_STOP_REASON_END_TURN\x10\x01\x12\x1e\n" +
 	"\x1aMODEL_STOP_REASON_TOOL_USE\x10\x02\x12 \n" +
 	"\x1cMODEL_STOP_REASON_MAX_TOKENS\x10\x03\x12\x1d\n" +
-	"\x19MODEL_STOP_REASON_REFUSAL\x10\x04Br\n" +
-	"\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3"
+	"\x19MODEL_STOP_REASON_REFUSAL\x10\x04B~\n" +
+	"\x1aio.github.managedagents.v1B\n" +
+	"ModelProtoP\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3"
 
 var (
 	file_managedagents_v1_model_proto_rawDescOnce sync.Once

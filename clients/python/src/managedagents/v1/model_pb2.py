@@ -25,14 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmanagedagents/v1/model.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc6\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x10\n\x08requests\x18\x06 \x01(\x03\x12-\n\nmodel_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*\xb5\x01\n\x0fModelStopReason\x12!\n\x1dMODEL_STOP_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMODEL_STOP_REASON_END_TURN\x10\x01\x12\x1e\n\x1aMODEL_STOP_REASON_TOOL_USE\x10\x02\x12 \n\x1cMODEL_STOP_REASON_MAX_TOKENS\x10\x03\x12\x1d\n\x19MODEL_STOP_REASON_REFUSAL\x10\x04\x42r\n\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmanagedagents/v1/model.proto\x12\x10managedagents.v1\x1a\x1egoogle/protobuf/duration.proto\"\xc6\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\routput_tokens\x18\x02 \x01(\x03\x12\x19\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x10\n\x08requests\x18\x06 \x01(\x03\x12-\n\nmodel_time\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration*\xb5\x01\n\x0fModelStopReason\x12!\n\x1dMODEL_STOP_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMODEL_STOP_REASON_END_TURN\x10\x01\x12\x1e\n\x1aMODEL_STOP_REASON_TOOL_USE\x10\x02\x12 \n\x1cMODEL_STOP_REASON_MAX_TOKENS\x10\x03\x12\x1d\n\x19MODEL_STOP_REASON_REFUSAL\x10\x04\x42~\n\x1aio.github.managedagents.v1B\nModelProtoP\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'managedagents.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.managedagents.v1P\001ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.managedagents.v1B\nModelProtoP\001ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1'
   _globals['_MODELSTOPREASON']._serialized_start=284
   _globals['_MODELSTOPREASON']._serialized_end=465
   _globals['_USAGE']._serialized_start=83
