@@ -1,5 +1,6 @@
 """The pages that are made from the protos, the limits and the READMEs of the clients are what those give."""
 
+import importlib
 import subprocess
 import sys
 from dataclasses import fields
@@ -50,3 +51,11 @@ def test_every_client_has_its_example(fresh: Path) -> None:
     clients = [path.parent.name for path in (DOCS.parent / "clients").glob("*/README.md")]
     assert clients
     assert [name for name in clients if f"](../clients/{name}/README.md)" not in page] == []
+
+
+def test_the_readme_shows_the_lines_that_each_other_client_shows_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    examples = importlib.import_module("examples")
+    clients = {path.parent.name for path in (DOCS.parent / "clients").glob("*/README.md")} - {"python"}
+    readme = (DOCS.parent / "README.md").read_text()
+    assert [name for name in sorted(clients) if examples.lines(name) not in readme] == []
