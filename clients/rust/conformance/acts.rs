@@ -20,7 +20,9 @@ pub async fn act(given: &[String]) -> Option<Done> {
         ("run", [address, session, words, tools @ ..]) => run(address, session, words, tools).await,
         ("answer", [address, session, value]) => answer(address, session, value).await,
         ("log", [address, session]) => log(address, session).await,
-        ("follow" | "run" | "answer" | "log", _) => Err(format!("{name} is given something else").into()),
+        ("follow" | "run" | "answer" | "log", _) => {
+            Err(format!("tests/conformance/README.md says what {name} is given").into())
+        }
         _ => return None,
     })
 }

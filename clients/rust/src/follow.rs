@@ -12,11 +12,11 @@ use tonic::Status;
 
 use crate::backoff::Backoff;
 use crate::calls::Calls;
+use crate::deltas::{FollowDeltas, FollowItem};
 use crate::error::{Error, ErrorKind};
 use crate::v1::stream_events_response::Message;
 use crate::v1::{
-    SessionEvent, StreamDelta, StreamDeltaDiscarded, StreamEndReason, StreamEnded, StreamEventsRequest,
-    StreamEventsResponse,
+    SessionEvent, StreamDeltaDiscarded, StreamEndReason, StreamEnded, StreamEventsRequest, StreamEventsResponse,
 };
 
 /// A stream of a session's events: none twice, none left out, until the session is over.
@@ -48,23 +48,6 @@ enum State {
     Open(BoxStream<'static, Result<StreamEventsResponse, Status>>),
     Over,
 }
-
-/// What a follow with deltas gives.
-#[derive(Clone, Debug, PartialEq)]
-pub enum FollowItem {
-    /// An event of the log.
-    Event(Box<SessionEvent>),
-    /// A piece of what the model is saying.
-    Delta(StreamDelta),
-    /// Throw the pieces of this response away: the answer starts over.
-    Discarded(StreamDeltaDiscarded),
-}
-
-/// A [`Follow`] that gives deltas, too. Where a stream is cut in the middle of a response, a discard of it comes out:
-/// what the next stream tells of it starts over.
-#[derive(Debug)]
-#[must_use = "a stream does nothing unless it is read"]
-pub struct FollowDeltas(Follow);
 
 impl Follow {
     pub(crate) fn new(calls: Arc<Calls>, request: StreamEventsRequest, heartbeat_timeout: Duration) -> Self {
@@ -122,7 +105,7 @@ impl Follow {
         self.ended.as_ref()
     }
 
-    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<FollowItem, Error>>> {
+    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<FollowItem, Error>>> {
         let item = ready!(self.poll_step(cx)).transpose();
         if matches!(item, None | Some(Err(_))) {
             self.state = State::Over;
@@ -287,22 +270,5 @@ impl Stream for Follow {
                 None => return Poll::Ready(None),
             }
         }
-    }
-}
-
-impl Stream for FollowDeltas {
-    type Item = Result<FollowItem, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_item(cx)
-    }
-}
-
-impl std::ops::Deref for FollowDeltas {
-    type Target = Follow;
-
-    /// How far it is, and how it ended.
-    fn deref(&self) -> &Follow {
-        &self.0
     }
 }
