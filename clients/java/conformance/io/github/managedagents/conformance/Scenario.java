@@ -1,0 +1,82 @@
+package io.github.managedagents.conformance;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import io.github.managedagents.support.ServerProcess;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/** A scenario of tests/conformance, whose README.md says what it means. */
+final class Scenario {
+    private static final long PATIENCE_SECONDS = 20;
+
+    private final JsonObject scenario;
+
+    Scenario(Path file) throws IOException {
+        scenario = JsonParser.parseString(Files.readString(file)).getAsJsonObject();
+    }
+
+    String name() {
+        return scenario.get("name").getAsString();
+    }
+
+    /** How its server is started. */
+    List<String> flags() {
+        List<String> flags = new ArrayList<>();
+        if (scenario.has("server")) {
+            JsonObject limits = scenario.getAsJsonObject("server").getAsJsonObject("limits");
+            limits.asMap().forEach((name, value) -> flags.add("--limit=" + name + "=" + value.getAsString()));
+        }
+        return flags;
+    }
+
+    boolean stopsItsServer() {
+        return steps().stream().anyMatch(step -> step.has("kill") || step.has("terminate"));
+    }
+
+    /** Its lines. */
+    List<String> play(ServerProcess server) throws InterruptedException, ExecutionException {
+        try (Play play = new Play(scenario.getAsJsonObject("agent"), server)) {
+            FutureTask<Void> playing = new FutureTask<>(() -> {
+                for (JsonObject step : steps()) {
+                    for (String verb : List.copyOf(step.keySet())) {
+                        play.step(verb, step.getAsJsonObject(verb));
+                    }
+                }
+                play.tellLogs();
+                return null;
+            });
+            Thread thread = new Thread(playing, name());
+            thread.start();
+            try {
+                playing.get(PATIENCE_SECONDS, TimeUnit.SECONDS);
+            } catch (TimeoutException late) {
+                thread.interrupt();
+                try {
+                    playing.get();
+                } catch (ExecutionException stopped) {
+                    if (!(stopped.getCause() instanceof CancellationException)) {
+                        throw stopped;
+                    }
+                }
+                play.lines().add("timeout");
+            }
+            return play.lines();
+        }
+    }
+
+    private List<JsonObject> steps() {
+        return scenario.getAsJsonArray("steps").asList().stream()
+                .map(JsonElement::getAsJsonObject)
+                .toList();
+    }
+}
