@@ -89,10 +89,13 @@ final class Answers {
     }
 
     private static Answer ask(ToolUse use, ToolHandler handler) {
-        Map<String, Object> input;
+        Map<String, Object> input = null;
         try {
             input = Json.GSON.fromJson(use.inputJson().isEmpty() ? "{}" : use.inputJson(), new TypeToken<>() {});
         } catch (JsonParseException wrong) {
+            LOGGER.log(System.Logger.Level.DEBUG, "the input of " + use.id() + " is no JSON object", wrong);
+        }
+        if (input == null) {
             return Answer.error("The input is no JSON object.");
         }
         try {

@@ -111,10 +111,7 @@ final class Calls implements AutoCloseable {
 
     /** Wait before the next attempt. Ends at once when the caller is interrupted, cancelled or out of time. */
     void waitFor(Duration delay, ManagedAgentsException error) {
-        // Somebody who starts with a server that is not there yet is told once, when the time is up.
-        LOGGER.log(
-                answered ? System.Logger.Level.INFO : System.Logger.Level.DEBUG,
-                () -> "again in " + delay.toMillis() + " ms: " + error.getMessage());
+        LOGGER.log(System.Logger.Level.DEBUG, () -> "again in " + delay.toMillis() + " ms: " + error.getMessage());
         CountDownLatch over = new CountDownLatch(1);
         Context context = Context.current();
         Context.CancellationListener listener = cancelled -> over.countDown();

@@ -285,7 +285,7 @@ final class Run {
             if (!TOO_LATE.contains(late.reason())) {
                 throw late;
             }
-            LOGGER.log(System.Logger.Level.INFO, "nobody waits for this answer any more: {0}", late.getMessage());
+            LOGGER.log(System.Logger.Level.DEBUG, "nobody waits for this answer any more: {0}", late.getMessage());
         }
     }
 }

@@ -85,7 +85,7 @@ final class Statuses {
                     retryAfter = Duration.ofSeconds(delay.getSeconds(), delay.getNanos());
                 }
             }
-        } catch (InvalidProtocolBufferException | StatusRuntimeException notOurs) {
+        } catch (InvalidProtocolBufferException | IllegalArgumentException notOurs) {
             // The code and the text of the call still tell what there is to tell.
             return new Details(Optional.empty(), List.of(), Optional.empty());
         }

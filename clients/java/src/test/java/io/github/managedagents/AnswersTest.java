@@ -1,0 +1,129 @@
+package io.github.managedagents;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.github.managedagents.Answers.Answer;
+import io.github.managedagents.v1.Content;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** From what a handler does to what the model is told. */
+class AnswersTest {
+    private record City(String name, int degrees) {}
+
+    static Stream<Arguments> results() {
+        Map<String, Object> nothing = new HashMap<>();
+        nothing.put("nothing", null);
+        return Stream.of(
+                Arguments.of("sunny", "sunny"),
+                Arguments.of(Map.of("degrees", 19), "{\"degrees\":19}"),
+                Arguments.of(List.of("a", 1, true), "[\"a\",1,true]"),
+                Arguments.of(new City("Oslo", 19), "{\"name\":\"Oslo\",\"degrees\":19}"),
+                Arguments.of(nothing, "{\"nothing\":null}"),
+                Arguments.of(Map.of("said", "<Tromsø & \"Bodø\">"), "{\"said\":\"<Tromsø & \\\"Bodø\\\">\"}"),
+                Arguments.of(19.5, "19.5"),
+                Arguments.of(List.of(), "[]"),
+                Arguments.of(List.of(Events.text("a"), Events.text("b")), "ab"),
+                Arguments.of(Events.text("a"), "a"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("results")
+    void aTextStaysATextAndTheRestBecomesJson(Object result, String told) {
+        Answer answer = ask("{}", (input, use) -> result);
+        assertEquals(told, Events.textOf(answer.content()));
+        assertFalse(answer.isError());
+    }
+
+    @Test
+    void nothingIsToldAsNothing() {
+        assertEquals(List.<Content>of(), ask("{}", (input, use) -> null).content());
+        assertEquals(List.<Content>of(), ask("{}", (input, use) -> "").content());
+    }
+
+    static Stream<Object> noJson() {
+        List<Object> itself = new ArrayList<>();
+        itself.add(itself);
+        return Stream.of(Double.NaN, Thread.currentThread(), itself);
+    }
+
+    @ParameterizedTest
+    @MethodSource("noJson")
+    void aResultThatIsNoJsonIsToldAsAnError(Object result) {
+        assertTrue(ask("{}", (input, use) -> result).isError());
+    }
+
+    @Test
+    void whatAHandlerThrowsIsToldAsAnError() {
+        Answer answer = ask("{}", (input, use) -> {
+            throw new IllegalStateException("broken");
+        });
+        assertEquals("IllegalStateException: broken", Events.textOf(answer.content()));
+        assertTrue(answer.isError());
+        Answer wordless = ask("{}", (input, use) -> {
+            throw new java.io.IOException();
+        });
+        assertEquals("IOException: ", Events.textOf(wordless.content()));
+    }
+
+    @Test
+    void theInputComesInTypesOfJava() {
+        List<Object> seen = new ArrayList<>();
+        ask("{\"n\":19,\"x\":1.5,\"t\":\"a\",\"b\":true,\"l\":[1],\"o\":{\"z\":null}}", (input, use) -> {
+            seen.add(use.id());
+            seen.addAll(List.of(input.get("n"), input.get("x"), input.get("t"), input.get("b"), input.get("l")));
+            seen.add(input.get("o").toString());
+            return null;
+        });
+        assertEquals(List.of("use_1", 19L, 1.5, "a", true, List.of(1L), "{z=null}"), seen);
+        ask("", (input, use) -> seen.add(input));
+        assertEquals(Map.of(), seen.get(seen.size() - 1));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{\"city\": ", "[1]", "\"Oslo\"", "{'city': 1}", "{} {}", "null"})
+    void anInputThatIsNoObjectIsToldWithoutCallingTheHandler(String input) {
+        AtomicInteger calls = new AtomicInteger();
+        Answer answer = ask(input, (given, use) -> calls.incrementAndGet());
+        assertTrue(answer.isError());
+        assertEquals("The input is no JSON object.", Events.textOf(answer.content()));
+        assertEquals(0, calls.get());
+    }
+
+    @Test
+    void aUseIsClaimedOnceAndAnAnswerThatWasNotSentIsKept() {
+        Answers answers = new Answers();
+        AtomicInteger calls = new AtomicInteger();
+        ToolHandler handler = (input, use) -> calls.incrementAndGet();
+        assertTrue(answers.claim("ses_1", "use_1"));
+        assertFalse(answers.claim("ses_1", "use_1"));
+        assertTrue(answers.claim("ses_2", "use_1"));
+        Answer answer = answers.answer("ses_1", use("{}"), handler);
+        assertTrue(answers.claim("ses_1", "use_1"));
+        assertEquals(answer, answers.answer("ses_1", use("{}"), handler));
+        assertEquals(1, calls.get());
+        answers.sent("ses_1", "use_1");
+        assertTrue(answers.isInHand("ses_1", "use_1"));
+        answers.breakOff("ses_1", "use_1");
+        assertFalse(answers.claim("ses_1", "use_1"));
+    }
+
+    private static Answer ask(String input, ToolHandler handler) {
+        return new Answers().answer("ses_1", use(input), handler);
+    }
+
+    private static ToolUse use(String input) {
+        return new ToolUse("use_1", "weather", input, ToolUse.Kind.CUSTOM, false, true);
+    }
+}
