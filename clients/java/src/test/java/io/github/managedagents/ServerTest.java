@@ -9,6 +9,7 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.protobuf.Message;
 import io.github.managedagents.support.ServerProcess;
+import io.github.managedagents.support.Wire;
 import io.github.managedagents.v1.*;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -115,6 +116,26 @@ class ServerTest {
         assertEquals(1, calls.get());
         assertEquals(1, uses.size());
         assertEquals(seqs(1, client.archive(session).getSeq()), following.get());
+    }
+
+    @Test
+    void aMessageWhoseAnswerWasLostIsInTheLogOnce() throws Exception {
+        String session = session(List.of(says("hi")), List.of());
+        try (Wire wire = new Wire(server.address());
+                Client far = Client.connect(wire.address())) {
+            far.status(session);
+            wire.loseAnswers();
+            FutureTask<Long> sent = started(() -> far.send(session, "hello"));
+            waitFor(session, SessionEvent::hasUserMessage);
+            wire.cut();
+            assertEquals(1, sent.get());
+        }
+        client.archive(session);
+        long messages = client.events(
+                        ListEventsRequest.newBuilder().setSessionId(session).build())
+                .filter(SessionEvent::hasUserMessage)
+                .count();
+        assertEquals(1, messages);
     }
 
     @Test
