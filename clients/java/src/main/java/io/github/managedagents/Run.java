@@ -107,7 +107,7 @@ final class Run {
         }
         for (PendingAction action : waiting) {
             ToolUse use = ToolUse.of(action);
-            if (action.getSeq() < seq && !toConfirm.containsKey(use.id())) {
+            if (action.getSeq() < seq) {
                 look(use);
             }
         }

@@ -37,7 +37,8 @@ final class Statuses {
         }
         if (CUT.contains(code)) {
             String said = answered ? "no answer from the server at " + address : "no server at " + address;
-            return new ManagedAgentsException.NoAnswer(details.facts(said + " (" + text + ")", failure));
+            return new ManagedAgentsException.NoAnswer(
+                    details.facts(text.isEmpty() ? said : said + " (" + text + ")", failure));
         }
         if (code == Status.Code.UNIMPLEMENTED) {
             String said = address + " is no managed agents server, or an older one (" + text + ")";
