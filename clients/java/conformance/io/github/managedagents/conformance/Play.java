@@ -2,10 +2,7 @@ package io.github.managedagents.conformance;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.protobuf.Descriptors.FieldDescriptor;
-import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
-import com.google.protobuf.util.JsonFormat;
 import io.github.managedagents.Client;
 import io.github.managedagents.EventStream;
 import io.github.managedagents.Events;
@@ -17,10 +14,8 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 
 /** Plays one scenario through the client, and gathers its lines. */
@@ -30,17 +25,16 @@ final class Play implements AutoCloseable {
 
     private final List<String> said = new ArrayList<>();
     private final Lines lines = new Lines();
-    private final Map<String, String> current = new HashMap<>(Map.of("agent_id", "", "session_id", ""));
     private final List<String> sessions = new ArrayList<>();
     private final Deque<Unread> unread = new ArrayDeque<>();
-    private final JsonObject agent;
+    private final Requests requests;
     private final ServerProcess server;
     private Client client;
     private EventStream stream;
     private long lastSeq;
 
     Play(JsonObject agent, ServerProcess server) {
-        this.agent = agent;
+        this.requests = new Requests(agent);
         this.server = server;
         connect();
     }
@@ -98,16 +92,16 @@ final class Play implements AutoCloseable {
 
     private void call(String verb, JsonObject given) {
         try {
-            Message response = answer(verb, given);
+            Message response = requests.answer(client, verb, given);
             if (response instanceof ListEventsResponse page) {
                 page.getEventsList().stream().map(lines::event).forEach(said::add);
                 response = page.toBuilder().clearEvents().build();
             }
             said.add(verb + " " + Lines.dump(lines.message(response)));
             if (response instanceof CreateResponse created) {
-                current.put("agent_id", created.getAgentId());
+                requests.agentIs(created.getAgentId());
             } else if (response instanceof StartSessionResponse started && !sessions.contains(started.getSessionId())) {
-                current.put("session_id", started.getSessionId());
+                requests.sessionIs(started.getSessionId());
                 sessions.add(started.getSessionId());
                 hangUp();
                 lastSeq = 0;
@@ -117,75 +111,12 @@ final class Play implements AutoCloseable {
         }
     }
 
-    private Message answer(String verb, JsonObject given) {
-        return switch (verb) {
-            case "create" -> {
-                if (!given.has("definition")) {
-                    given.add("definition", agent);
-                }
-                yield client.create(request(given, CreateRequest.newBuilder()).build());
-            }
-            case "start" ->
-                client.startSession(
-                        request(given, StartSessionRequest.newBuilder()).build());
-            case "send", "answer", "confirm", "result" ->
-                client.send(request(given, SendEventRequest.newBuilder()).build());
-            case "interrupt" ->
-                client.interrupt(request(given, InterruptRequest.newBuilder()).build());
-            case "pause" ->
-                client.pause(request(given, PauseRequest.newBuilder()).build());
-            case "resume" ->
-                client.resume(request(given, ResumeRequest.newBuilder()).build());
-            case "status" ->
-                client.status(request(given, StatusRequest.newBuilder()).build());
-            case "archive" ->
-                client.archive(request(given, ArchiveRequest.newBuilder()).build());
-            case "delete" ->
-                client.deleteSession(
-                        request(given, DeleteSessionRequest.newBuilder()).build());
-            case "get_agent" ->
-                client.getAgent(request(given, GetAgentRequest.newBuilder()).build());
-            case "list_agents" ->
-                client.listAgents(request(given, ListAgentsRequest.newBuilder()).build());
-            case "update_agent" ->
-                client.updateAgent(
-                        request(given, UpdateAgentRequest.newBuilder()).build());
-            case "archive_agent" ->
-                client.archiveAgent(
-                        request(given, ArchiveAgentRequest.newBuilder()).build());
-            case "get_session" ->
-                client.getSession(request(given, GetSessionRequest.newBuilder()).build());
-            case "list_sessions" ->
-                client.listSessions(
-                        request(given, ListSessionsRequest.newBuilder()).build());
-            case "list_events" ->
-                client.listEvents(request(given, ListEventsRequest.newBuilder()).build());
-            default -> throw new IllegalArgumentException("no verb " + verb);
-        };
-    }
-
-    /** What a step leaves out is the last agent and the last session. */
-    private <B extends Message.Builder> B request(JsonObject given, B builder) {
-        current.forEach((name, id) -> {
-            FieldDescriptor field = builder.getDescriptorForType().findFieldByName(name);
-            if (field != null && !given.has(name)) {
-                builder.setField(field, id);
-            }
-        });
-        try {
-            JsonFormat.parser().merge(Lines.dump(given), builder);
-        } catch (InvalidProtocolBufferException wrong) {
-            throw new IllegalArgumentException(wrong);
-        }
-        return builder;
-    }
-
     private void follow(JsonObject given, long fromSeq) {
         hangUp();
         if (!given.has("from_seq")) {
             given.addProperty("from_seq", fromSeq);
         }
-        stream = client.stream(request(given, StreamEventsRequest.newBuilder()).build());
+        stream = client.stream(requests.stream(given));
         try {
             String logId = stream.read().getOpened().getLogId();
             said.add("follow " + lines.stable(logId, "logId"));
@@ -266,13 +197,12 @@ final class Play implements AutoCloseable {
 
     /** From every position what comes is the rest of the log. */
     private void replay() {
-        List<String> log = log(current.get("session_id"));
+        List<String> log = log(requests.session());
         for (int start = 0; start <= log.size(); start++) {
             JsonObject given = new JsonObject();
             given.addProperty("from_seq", start);
             List<String> rest = new ArrayList<>();
-            try (EventStream from = client.stream(
-                    request(given, StreamEventsRequest.newBuilder()).build())) {
+            try (EventStream from = client.stream(requests.stream(given))) {
                 StreamEventsResponse message;
                 do {
                     message = from.read();
