@@ -9,6 +9,7 @@ import io.github.managedagents.ManagedAgentsException.FieldViolation;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.EnumSet;
 import java.util.List;
@@ -27,6 +28,10 @@ final class Statuses {
 
     /** {@code answered}: the client has heard from the server before. */
     static ManagedAgentsException exception(StatusRuntimeException failure, String address, boolean answered) {
+        if (isClosedUnderIt(failure)) {
+            Status cut = Status.UNAVAILABLE.withDescription(failure.getStatus().getDescription());
+            return exception(cut.asRuntimeException(), address, answered);
+        }
         Status.Code code = failure.getStatus().getCode();
         String text = Optional.ofNullable(failure.getStatus().getDescription()).orElse("");
         Details details = details(failure);
@@ -49,6 +54,15 @@ final class Statuses {
             return new ManagedAgentsException.DeadlineExceeded(details.facts(said, failure));
         }
         return new ManagedAgentsException(details.facts(code + ": " + text, failure));
+    }
+
+    /** A call that starts just when its connection closes: gRPC says UNKNOWN, and of what only in the cause. */
+    private static boolean isClosedUnderIt(StatusRuntimeException failure) {
+        Throwable cause = failure.getStatus().getCause();
+        while (cause != null && !(cause instanceof ClosedChannelException)) {
+            cause = cause.getCause();
+        }
+        return cause != null;
     }
 
     /** Whether asking again, with the same request id, may help. */

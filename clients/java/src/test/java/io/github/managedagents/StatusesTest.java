@@ -15,6 +15,7 @@ import io.github.managedagents.v1.ErrorReason;
 import io.grpc.Metadata;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.nio.channels.ClosedChannelException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
@@ -47,6 +48,18 @@ class StatusesTest {
         assertSame(ManagedAgentsException.class, error.getClass());
         assertEquals("NEW_ONE", error.reason());
         assertEquals("refused", error.getMessage());
+    }
+
+    @Test
+    void aCallWhoseConnectionClosesAsItStartsMetNoServerAndIsMadeAgain() {
+        ManagedAgentsException error = exception(Status.UNKNOWN
+                .withCause(new IllegalStateException(new ClosedChannelException()))
+                .asRuntimeException());
+        assertInstanceOf(ManagedAgentsException.NoAnswer.class, error);
+        assertEquals(Status.Code.UNAVAILABLE, error.code());
+        assertTrue(Statuses.isPassing(error));
+        assertFalse(Statuses.isPassing(
+                exception(Status.UNKNOWN.withCause(new IllegalStateException()).asRuntimeException())));
     }
 
     @Test
