@@ -1,5 +1,6 @@
 package io.github.managedagents;
 
+import com.google.gson.JsonElement;
 import com.google.gson.JsonParseException;
 import com.google.gson.reflect.TypeToken;
 import io.github.managedagents.v1.Content;
@@ -89,23 +90,35 @@ final class Answers {
     }
 
     private static Answer ask(ToolUse use, ToolHandler handler) {
-        Map<String, Object> input = null;
+        JsonElement given;
         try {
-            input = Json.GSON.fromJson(use.inputJson().isEmpty() ? "{}" : use.inputJson(), new TypeToken<>() {});
+            given = Json.GSON.fromJson(use.inputJson().isEmpty() ? "{}" : use.inputJson(), JsonElement.class);
         } catch (JsonParseException wrong) {
-            LOGGER.log(System.Logger.Level.DEBUG, "the input of " + use.id() + " is no JSON object", wrong);
+            return Answer.error("The input is no JSON.");
         }
-        if (input == null) {
+        if (!given.isJsonObject()) {
+            // Only a client whose handlers take a map has to say this.
             return Answer.error("The input is no JSON object.");
         }
+        // The same words in every language: they are what the model reads, and what the log keeps.
+        Object result;
         try {
-            return new Answer(content(handler.answer(input, use)), false);
+            result = handler.answer(Json.GSON.fromJson(given, new TypeToken<Map<String, Object>>() {}), use);
         } catch (InterruptedException interrupted) {
             return BROKEN_OFF;
         } catch (Exception | StackOverflowError failure) {
-            LOGGER.log(System.Logger.Level.WARNING, "the handler of " + use.name() + " failed on " + use.id(), failure);
-            return Answer.error(failure.getClass().getSimpleName() + ": " + Objects.toString(failure.getMessage(), ""));
+            return failed(use, "The tool failed: " + Objects.toString(failure.getMessage(), ""), failure);
         }
+        try {
+            return new Answer(content(result), false);
+        } catch (RuntimeException | StackOverflowError failure) {
+            return failed(use, "The tool's answer is no JSON.", failure);
+        }
+    }
+
+    private static Answer failed(ToolUse use, String words, Throwable failure) {
+        LOGGER.log(System.Logger.Level.WARNING, "the handler of " + use.name() + " failed on " + use.id(), failure);
+        return Answer.error(words);
     }
 
     private static List<Content> content(Object result) {
@@ -123,6 +136,6 @@ final class Answers {
                 && blocks.stream().allMatch(Content.class::isInstance)) {
             return blocks.stream().map(Content.class::cast).toList();
         }
-        return List.of(Events.text(Json.GSON.toJson(result)));
+        return List.of(Events.text(Json.write(result)));
     }
 }

@@ -17,7 +17,7 @@ public final class ClientBuilder {
     private String serverName;
     private Duration connectTimeout = Duration.ofSeconds(5);
     private Duration patience = Duration.ofSeconds(60);
-    private Duration heartbeatTimeout = Duration.ofSeconds(35);
+    private Duration heartbeatTimeout = Duration.ofSeconds(30);
 
     ClientBuilder(String address) {
         this.address = address;
@@ -56,7 +56,7 @@ public final class ClientBuilder {
         return this;
     }
 
-    /** How long a stream may be silent before it counts as cut: 35 s. The server gives a sign of life every 10. */
+    /** How long a stream may be silent before it counts as cut: 30 s. The server gives a sign of life every 10. */
     public ClientBuilder heartbeatTimeout(Duration duration) {
         heartbeatTimeout = duration;
         return this;

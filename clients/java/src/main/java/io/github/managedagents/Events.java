@@ -9,6 +9,7 @@ import io.github.managedagents.v1.StatusIdle;
 import io.github.managedagents.v1.TextContent;
 import io.github.managedagents.v1.ToolConfirmation;
 import io.github.managedagents.v1.UserCustomToolResult;
+import io.github.managedagents.v1.UserDefineOutcome;
 import io.github.managedagents.v1.UserEvent;
 import io.github.managedagents.v1.UserMessage;
 import io.github.managedagents.v1.UserToolConfirmation;
@@ -37,6 +38,20 @@ public final class Events {
         return UserEvent.newBuilder()
                 .setUserMessage(UserMessage.newBuilder().addAllContent(content))
                 .build();
+    }
+
+    /** The event that says what "done" means: {@code user.define_outcome}. It is tried 3 times at most. */
+    public static UserEvent outcome(String criteria) {
+        return UserEvent.newBuilder()
+                .setUserDefineOutcome(UserDefineOutcome.newBuilder().setCriteria(criteria))
+                .build();
+    }
+
+    /** The same, tried so many times at most: 1 to 20. */
+    public static UserEvent outcome(String criteria, int maxIterations) {
+        UserEvent.Builder event = outcome(criteria).toBuilder();
+        event.getUserDefineOutcomeBuilder().setMaxIterations(maxIterations);
+        return event.build();
     }
 
     /** The event that answers a use, custom or built in, with its result. */

@@ -168,6 +168,13 @@ public class ManagedAgentsException extends RuntimeException {
         }
     }
 
+    /** The session works towards an outcome already. */
+    public static final class OutcomeActive extends ManagedAgentsException {
+        OutcomeActive(Facts facts) {
+            super(facts);
+        }
+    }
+
     /** No token, or one that the server does not know. */
     public static final class Unauthenticated extends ManagedAgentsException {
         Unauthenticated(Facts facts) {
@@ -243,6 +250,7 @@ public class ManagedAgentsException extends RuntimeException {
             Map.entry("LIMIT_EXCEEDED", LimitExceeded::new),
             Map.entry("PROVIDER_UNUSABLE", ProviderUnusable::new),
             Map.entry("TOOL_UNUSABLE", ToolUnusable::new),
+            Map.entry("OUTCOME_ACTIVE", OutcomeActive::new),
             Map.entry("UNAUTHENTICATED", Unauthenticated::new),
             Map.entry("EVENT_UNREADABLE", EventUnreadable::new),
             Map.entry("INTERNAL", ServerFault::new),

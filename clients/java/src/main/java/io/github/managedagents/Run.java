@@ -1,26 +1,18 @@
 package io.github.managedagents;
 
 import io.github.managedagents.Answers.Answer;
-import io.github.managedagents.v1.ErrorEvent;
-import io.github.managedagents.v1.ErrorNext;
 import io.github.managedagents.v1.PendingAction;
 import io.github.managedagents.v1.SessionEvent;
-import io.github.managedagents.v1.StatusIdle;
-import io.github.managedagents.v1.StopReason;
 import io.github.managedagents.v1.ToolConfirmation;
-import io.github.managedagents.v1.Usage;
 import io.github.managedagents.v1.UserEvent;
 import io.github.managedagents.v1.UserToolConfirmation;
 import io.grpc.Context;
 import io.grpc.Status;
-import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
@@ -50,17 +42,9 @@ final class Run {
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
     private volatile boolean over;
 
-    private final Set<Long> turns = new HashSet<>();
+    private final Course course;
     private final Map<String, ToolUse> toConfirm = new HashMap<>();
     private final Map<String, Future<?>> atWork = new HashMap<>();
-    private final List<SessionEvent> events = new ArrayList<>();
-    private boolean isOutcome;
-    private String saidIn = "";
-    private String stopReason = "";
-    private String text = "";
-    private Usage usage = Usage.getDefaultInstance();
-    private ErrorEvent error;
-    private List<String> waitsFor = List.of();
 
     Run(Client client, Answers answers, Executor threads, String sessionId, long seq, RunOptions options) {
         this.client = client;
@@ -70,7 +54,7 @@ final class Run {
         this.seq = seq;
         this.options = options;
         this.following = client.follow(sessionId, seq - 1);
-        turns.add(seq);
+        this.course = new Course(seq, use -> atWork.containsKey(use) || answers.isInHand(sessionId, use));
     }
 
     /** Follow the turn to its end. Interrupting this stops the handlers and leaves the session as it is. */
@@ -92,8 +76,7 @@ final class Run {
         if (failure.get() instanceof RuntimeException failed) {
             throw failed;
         }
-        return new RunResult(
-                seq, stopReason, text, List.copyOf(events), usage, Optional.ofNullable(error), List.copyOf(waitsFor));
+        return course.result();
     }
 
     /** An earlier turn that waits keeps ours from beginning. Uses of our own are met again in the stream. */
@@ -116,22 +99,23 @@ final class Run {
     private void follow() {
         while (hasNext()) {
             SessionEvent event = following.next();
-            boolean ours = turns.contains(event.getTurn());
+            boolean ours = course.isOurs(event);
             settle(event);
             ToolUse.of(event).ifPresent(this::look);
             if (ours) {
-                keep(event);
+                course.keep(event);
+                options.onEvent.accept(event);
             }
-            if (isOver(event, ours)) {
+            if (course.isOver(event, ours)) {
                 return;
             }
         }
         following
                 .ended()
-                .ifPresent(ended -> stopReason = ended.getReason()
+                .ifPresent(ended -> course.ended(ended.getReason()
                         .name()
                         .replace("STREAM_END_REASON_", "")
-                        .toLowerCase(Locale.ROOT));
+                        .toLowerCase(Locale.ROOT)));
     }
 
     private boolean hasNext() {
@@ -139,7 +123,7 @@ final class Run {
             return following.hasNext();
         } catch (ManagedAgentsException.NotFound deleted) {
             // It took our message, so it was there.
-            stopReason = "deleted";
+            course.ended("deleted");
             return false;
         }
     }
@@ -184,13 +168,19 @@ final class Run {
         if (event.hasUserToolConfirmation()) {
             UserToolConfirmation decided = event.getUserToolConfirmation();
             ToolUse use = toConfirm.remove(decided.getToolUseId());
+            if (use == null) {
+                // It was decided before Status told of it: what is at work is its handler.
+                return;
+            }
             // Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
-            cancel(atWork.remove(decided.getToolUseId()));
-            if (use != null && decided.getDecision() == ToolConfirmation.TOOL_CONFIRMATION_ALLOW) {
+            cancel(atWork.remove(use.id()));
+            if (decided.getDecision() == ToolConfirmation.TOOL_CONFIRMATION_ALLOW) {
                 begin(use);
             }
         } else if (event.hasAgentToolResult()) {
             cancel(atWork.get(event.getAgentToolResult().getToolUseId()));
+        } else if (event.hasAgentMcpToolResult()) {
+            cancel(atWork.get(event.getAgentMcpToolResult().getToolUseId()));
         }
     }
 
@@ -198,61 +188,6 @@ final class Run {
         if (work != null) {
             work.cancel(true);
         }
-    }
-
-    private void keep(SessionEvent event) {
-        events.add(event);
-        if (event.hasAgentMessage()) {
-            String words = Events.textOf(event.getAgentMessage().getContentList());
-            boolean same =
-                    !event.getResponseId().isEmpty() && event.getResponseId().equals(saidIn);
-            if (!words.isEmpty()) {
-                text = same ? text + words : words;
-                saidIn = event.getResponseId();
-            }
-        } else if (event.hasError() && event.getError().getNext() != ErrorNext.ERROR_NEXT_TURN_GOES_ON) {
-            error = event.getError();
-        }
-        options.onEvent.accept(event);
-    }
-
-    private boolean isOver(SessionEvent event, boolean ours) {
-        switch (event.getPayloadCase()) {
-            case STATUS_IDLE -> {
-                return isOverAt(event.getStatusIdle(), ours);
-            }
-            case STATUS_COMPLETED, STATUS_FAILED, STATUS_ARCHIVED -> {
-                stopReason = Events.kindOf(event).replace("status.", "");
-                return true;
-            }
-            case USER_DEFINE_OUTCOME -> isOutcome |= event.getSeq() == seq;
-            case OUTCOME_EVALUATED -> {
-                if (ours && isOutcome) {
-                    turns.add(event.getSeq());
-                } else if (ours) {
-                    stopReason = "outcome_evaluated";
-                    return true;
-                }
-            }
-            default -> {}
-        }
-        return false;
-    }
-
-    private boolean isOverAt(StatusIdle idle, boolean ours) {
-        StopReason reason = idle.getStopReason();
-        if (reason.getInterrupted().getDroppedSeqsList().contains(seq)) {
-            stopReason = "dropped";
-            return true;
-        }
-        List<String> waiting = reason.getRequiresAction().getIdsList();
-        if (!ours || waiting.stream().anyMatch(use -> atWork.containsKey(use) || answers.isInHand(sessionId, use))) {
-            return false;
-        }
-        stopReason = Events.stopReasonOf(idle);
-        waitsFor = waiting;
-        usage = idle.getUsage();
-        return true;
     }
 
     private void decide(ToolUse use) {

@@ -7,16 +7,17 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * How the turn of a message ended.
+ * How the turn of a message ended, or an outcome.
  *
- * @param seq the seq of the message, which numbers its turn
+ * @param seq the seq of the message, which numbers its turn; or of the outcome
  * @param stopReason as in status.idle: end_turn, max_tokens, interrupted, refusal, max_tool_rounds, retries_exhausted,
  *     error, …; requires_action where nothing here can answer what the turn waits for; dropped where the message was
- *     dropped from the queue; outcome_evaluated where the turn was judged; completed, failed, archived or deleted where the
- *     session ended
- * @param text what the agent said last in the turn; empty: nothing
- * @param events the events of the turn, in order of seq
- * @param usage what the turn cost; zero where it did not end with status.idle
+ *     dropped from the queue; outcome_evaluated where the turn of a message was judged; completed, failed, archived or
+ *     deleted where the session ended. An outcome that is met ends in completed, one that is not in
+ *     max_outcome_iterations
+ * @param text what the agent said last in the turn, or for the outcome; empty: nothing
+ * @param events the events of the turn, or of the outcome's turns, in order of seq
+ * @param usage what the turn cost, zero where it did not end with status.idle; of an outcome, what its turns cost
  * @param error the last error of the turn that it did not go on from
  * @param waitsFor with requires_action, the ids of the tool uses that the turn waits for
  */

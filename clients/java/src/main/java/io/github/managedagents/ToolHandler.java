@@ -14,7 +14,7 @@ public interface ToolHandler {
      * @param use the use itself
      * @return what the model is told: a text, a {@code Content} or a list of them, or anything that Gson writes as JSON;
      *     null is nothing
-     * @throws Exception what is thrown is told to the model as an error, {@code IllegalStateException: message}
+     * @throws Exception what is thrown is told to the model as an error, {@code The tool failed:} and its message
      */
     Object answer(Map<String, Object> input, ToolUse use) throws Exception;
 }

@@ -40,6 +40,11 @@ abstract class OnServer {
 
     /** A session of an agent with these responses, custom tools and further fields, and a shell. */
     String session(List<String> responses, List<String> tools, String... more) {
+        return session(responses, List.of(), tools, more);
+    }
+
+    /** The same with what the grader of an outcome says. */
+    String session(List<String> responses, List<String> verdicts, List<String> tools, String... more) {
         JsonArray offered = new JsonArray();
         for (String tool : tools) {
             JsonObject custom = new JsonObject();
@@ -55,7 +60,7 @@ abstract class OnServer {
         }
         String fields = more.length == 0 ? "" : ", " + String.join(", ", more);
         String definition = "{\"name\": \"test\", \"model\": {\"scripted\": {\"responses\": " + responses
-                + "}}, \"tools\": " + offered + fields + "}";
+                + ", \"grader\": " + verdicts + "}}, \"tools\": " + offered + fields + "}";
         String agent = client.create(Definitions.parse(definition)).getAgentId();
         return client.startSession(agent).getSessionId();
     }

@@ -20,6 +20,7 @@ import io.github.managedagents.support.FakeServer;
 import io.github.managedagents.v1.*;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -60,27 +61,6 @@ class RunTest {
         try (FakeServer server = session(log);
                 Client client = Client.connect(server.address())) {
             assertEquals(stopReason, client.run("ses_1", "go").stopReason());
-        }
-    }
-
-    @Test
-    void aRunOfAnOutcomeGoesOnOverItsIterations() throws Exception {
-        var outcome = UserDefineOutcome.newBuilder().setCriteria("good");
-        List<SessionEvent> log = List.of(
-                of(1).setUserDefineOutcome(outcome).build(),
-                judged(1, false),
-                of(2).setAgentMessage(AgentMessage.getDefaultInstance()).build(),
-                judged(2, true),
-                of(0).setStatusCompleted(StatusCompleted.getDefaultInstance()).build());
-        try (FakeServer server = session(log);
-                Client client = Client.connect(server.address())) {
-            UserEvent event =
-                    UserEvent.newBuilder().setUserDefineOutcome(outcome).build();
-            RunResult result = client.run("ses_1", event, new RunOptions());
-            assertEquals("completed", result.stopReason());
-            assertEquals(
-                    List.of(1L, 2L, 3L, 4L),
-                    result.events().stream().map(SessionEvent::getSeq).toList());
         }
     }
 
@@ -143,6 +123,45 @@ class RunTest {
                     answers(server).stream()
                             .map(sent -> sent.getUserCustomToolResult().getCustomToolUseId())
                             .toList());
+        }
+    }
+
+    @Test
+    void aUseThatWasConfirmedBeforeStatusToldOfItKeepsItsHandler() throws Exception {
+        PendingAction allowed = PendingAction.newBuilder()
+                .setToolUseId("use_0")
+                .setName("bash")
+                .setKind(PendingActionKind.PENDING_ACTION_KIND_TOOL_RESULT)
+                .setRunsAtClient(true)
+                .build();
+        SessionEvent decided = of(0).setUserToolConfirmation(UserToolConfirmation.newBuilder()
+                        .setToolUseId("use_0")
+                        .setDecision(ToolConfirmation.TOOL_CONFIRMATION_ALLOW))
+                .build();
+        SessionEvent running =
+                of(1).setStatusRunning(StatusRunning.getDefaultInstance()).build();
+        CountDownLatch seen = new CountDownLatch(1);
+        try (FakeServer server = session(List.of(MESSAGE, decided, running), DONE)
+                        .on(
+                                "Status",
+                                request -> StatusResponse.newBuilder()
+                                        .addPendingActions(allowed)
+                                        .build());
+                Client client = Client.connect(server.address())) {
+            RunOptions options = new RunOptions()
+                    .tool("bash", (input, use) -> {
+                        seen.await();
+                        return "made";
+                    })
+                    .onEvent(event -> {
+                        if (event.hasStatusRunning()) {
+                            seen.countDown();
+                        }
+                    });
+            client.run("ses_1", "go", options);
+            assertEquals(
+                    "made",
+                    Events.textOf(answers(server).get(0).getUserToolResult().getContentList()));
         }
     }
 

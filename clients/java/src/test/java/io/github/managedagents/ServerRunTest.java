@@ -1,6 +1,7 @@
 package io.github.managedagents;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.github.managedagents.v1.*;
 import java.util.ArrayList;
@@ -44,7 +45,7 @@ class ServerRunTest extends OnServer {
                 .filter(SessionEvent::hasUserCustomToolResult)
                 .map(event -> Events.textOf(event.getUserCustomToolResult().getContentList()))
                 .collect(Collectors.toSet());
-        assertEquals(Set.of("{\"of\":\"a\"}", "{\"of\":\"b\"}", "IllegalStateException: broken"), told);
+        assertEquals(Set.of("{\"of\":\"a\"}", "{\"of\":\"b\"}", "The tool failed: broken"), told);
     }
 
     @Test
@@ -100,6 +101,45 @@ class ServerRunTest extends OnServer {
         assertEquals(
                 result.waitsFor().get(0),
                 client.status(session).getPendingActions(0).getToolUseId());
+    }
+
+    @Test
+    void aRunOfAnOutcomeAnswersWhatItsTurnsAskForAndEndsWithIt() {
+        String session = session(
+                List.of(calls("a"), says("draft"), calls("a"), says("story")),
+                List.of("{\"reason\": \"it has no end\"}", "{\"met\": true}"),
+                List.of("a"));
+        RunOptions options = new RunOptions().tool("a", (input, use) -> "ok");
+        RunResult result = client.run(session, Events.outcome("a story with an end", 5), options);
+        assertEquals("completed", result.stopReason());
+        assertEquals("story", result.text());
+        assertEquals(5, result.events().get(0).getUserDefineOutcome().getMaxIterations());
+        assertEquals(6, result.usage().getRequests());
+        assertEquals(
+                2,
+                result.events().stream()
+                        .filter(SessionEvent::hasUserCustomToolResult)
+                        .count());
+    }
+
+    @Test
+    void anOutcomeThatIsNeverMetSaysSoAndASecondOneIsRefusedMeanwhile() {
+        String session =
+                session(List.of(calls("a"), says("draft")), List.of("{\"reason\": \"it has no end\"}"), List.of("a"));
+        RunOptions options = new RunOptions().tool("a", (input, use) -> {
+            assertThrows(
+                    ManagedAgentsException.OutcomeActive.class, () -> client.send(session, Events.outcome("another")));
+            return "refused";
+        });
+        RunResult result = client.run(session, Events.outcome("a story with an end", 1), options);
+        assertEquals("max_outcome_iterations", result.stopReason());
+        assertEquals(
+                List.of("refused"),
+                result.events().stream()
+                        .filter(SessionEvent::hasUserCustomToolResult)
+                        .map(event ->
+                                Events.textOf(event.getUserCustomToolResult().getContentList()))
+                        .toList());
     }
 
     @Test

@@ -26,7 +26,7 @@ public final class FakeSession {
         FakeServer server = new FakeServer();
         AtomicInteger before = new AtomicInteger();
         return server.on("SendEvent", request -> {
-                    if (((SendEventRequest) request).getEvent().hasUserMessage()) {
+                    if (begins(((SendEventRequest) request).getEvent())) {
                         before.set(answers(server).size());
                     }
                     return SendEventResponse.newBuilder().setSeq(1).build();
@@ -47,12 +47,16 @@ public final class FakeSession {
                 });
     }
 
-    /** What was sent after the message. */
+    /** What was sent after the message, or the outcome. */
     public static List<UserEvent> answers(FakeServer server) {
         return server.asked(SendEventRequest.class).stream()
                 .map(SendEventRequest::getEvent)
-                .filter(event -> !event.hasUserMessage())
+                .filter(event -> !begins(event))
                 .toList();
+    }
+
+    private static boolean begins(UserEvent event) {
+        return event.hasUserMessage() || event.hasUserDefineOutcome();
     }
 
     public static SessionEvent.Builder of(long turn) {
