@@ -13,6 +13,7 @@ import com.google.protobuf.util.JsonFormat;
 import io.github.managedagents.Events;
 import io.github.managedagents.ManagedAgentsException;
 import io.github.managedagents.ManagedAgentsException.FieldViolation;
+import io.github.managedagents.RunResult;
 import io.github.managedagents.v1.SessionEvent;
 import java.util.HashMap;
 import java.util.Map;
@@ -87,6 +88,19 @@ final class Lines {
                 .findFirst()
                 .orElseThrow();
         return message((Message) event.getField(field));
+    }
+
+    /** What came of a run, without its events. */
+    String run(RunResult result) {
+        JsonObject said = new JsonObject();
+        said.addProperty("stopReason", result.stopReason());
+        said.addProperty("text", result.text());
+        if (!result.waitsFor().isEmpty()) {
+            said.add("waitsFor", GSON.toJsonTree(result.waitsFor()));
+        }
+        result.error()
+                .ifPresent(error -> said.addProperty("error", error.getCode().name()));
+        return dump(stable(said, ""));
     }
 
     String refusal(ManagedAgentsException error) {

@@ -7,6 +7,7 @@ import io.github.managedagents.Client;
 import io.github.managedagents.EventStream;
 import io.github.managedagents.Events;
 import io.github.managedagents.ManagedAgentsException;
+import io.github.managedagents.RunResult;
 import io.github.managedagents.support.ServerProcess;
 import io.github.managedagents.v1.*;
 import java.io.IOException;
@@ -16,6 +17,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 
 /** Plays one scenario through the client, and gathers its lines. */
@@ -57,6 +59,7 @@ final class Play implements AutoCloseable {
                 startAgain();
             }
             case "terminate" -> terminate();
+            case "run" -> run(given);
             default -> call(verb, Steps.spelledOut(verb, given));
         }
     }
@@ -108,6 +111,17 @@ final class Play implements AutoCloseable {
             }
         } catch (ManagedAgentsException error) {
             said.add(verb + " " + lines.refusal(error));
+        }
+    }
+
+    private void run(JsonObject given) {
+        String session = given.has("session_id") ? given.get("session_id").getAsString() : requests.session();
+        try {
+            Optional<RunResult> result = Running.play(client, session, given);
+            result.ifPresent(ran -> ran.events().stream().map(lines::event).forEach(said::add));
+            said.add("run " + result.map(lines::run).orElse("gave up"));
+        } catch (ManagedAgentsException error) {
+            said.add("run " + lines.refusal(error));
         }
     }
 
