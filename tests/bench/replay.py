@@ -40,7 +40,8 @@ async def replay(bench: Bench) -> list[Row]:
     what = f"{events:,} events of about 200 bytes"
     return [
         Row("replay", what, "events/s", replayed, rows, "SQLite, rows", at_least=0.5),
-        Row("replay", what, "events/s", replayed, frames, "SQLite, frames alone", at_least=0.5),
+        # Less than a replay reads: without a target, to see what it costs to know kinds and groups.
+        Row("replay", what, "events/s", replayed, frames, "SQLite, frames alone"),
         Row("replay", what, "events/s", replayed, stream, "one event a message", at_least=20),
     ]
 
