@@ -1,7 +1,7 @@
 """Input schemas of MCP servers, as every provider takes them in a request.
 
 What cannot be said to all providers is left out: a model may be shown less of what is forbidden than the server says,
-for each input is checked against the server's own schema before anything runs.
+which checks each input against its own schema, too.
 """
 
 from collections.abc import Callable, Mapping

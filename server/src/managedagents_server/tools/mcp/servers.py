@@ -1,10 +1,11 @@
 """The MCP servers of agents: what an entry of a definition means, and the connections of sessions to it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 from managedagents.v1 import agent_pb2
 from managedagents_server.tools.base import Place
@@ -29,7 +30,9 @@ class Key:
 
     def fits(self, url: str) -> bool:
         here = canonical(url)
-        return bool(self.base_url) and (here == self.base_url or here.startswith(f"{self.base_url}/"))
+        # What is reached may not be what is written where a path goes up again.
+        goes_up = ".." in unquote(urlsplit(url).path).split("/")
+        return bool(self.base_url) and not goes_up and (here == self.base_url or here.startswith(f"{self.base_url}/"))
 
 
 Keys = Callable[[str], Key | None]
@@ -134,12 +137,9 @@ class McpServers:
         return {} if key is None else {"authorization": f"Bearer {key.key}"}
 
     def _launcher(self, place: Place) -> Launcher:
-        @asynccontextmanager
-        async def launched(command: Command, *, line_bytes: int, ends_within: float) -> AsyncIterator[Running]:
+        def launched(command: Command, *, line_bytes: int, ends_within: float) -> AbstractAsyncContextManager[Running]:
             # What the session's own commands find around them is not the server's: its definition says what it gets.
             own = replace(place, env=command.env, working_dir="")
-            running = self._sandbox.opened(own, command.argv, line_bytes=line_bytes, ends_within=ends_within)
-            async with running as opened:
-                yield opened
+            return self._sandbox.opened(own, command.argv, line_bytes=line_bytes, ends_within=ends_within)
 
         return launched

@@ -11,8 +11,9 @@ class McpTool:
     tool: str
     """As the server calls it."""
     declaration: Declaration
-    """With the server's own schema: inputs are checked against this one."""
+    """With the server's own schema."""
     shown_schema_json: str
-    """The same for a model's request: it allows what the server's allows, and perhaps more."""
+    """The same for a model's request: it allows what the server's allows, and perhaps more. Inputs are checked against
+    this one, without its patterns; the server checks them against its own."""
     repeatable: bool
     """The server says that a call reads only, or does the same however often it runs."""
