@@ -408,7 +408,12 @@ type StreamEventsRequest struct {
 	// The kinds to send, for example agent.message. Empty: all. An unknown one is INVALID_REQUEST.
 	Kinds []string `protobuf:"bytes,4,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	// The history that the client knows. Checked before `from_seq`. Absent: not checked.
-	LogId         *string `protobuf:"bytes,5,opt,name=log_id,json=logId,proto3,oneof" json:"log_id,omitempty"`
+	LogId *string `protobuf:"bytes,5,opt,name=log_id,json=logId,proto3,oneof" json:"log_id,omitempty"`
+	// Follow one turn: the one that the event of this seq belongs to; where that is a user.define_outcome, all the turns
+	// towards it. Only their events are sent, `turn` tells where it stands, and the stream ends with it, however long the
+	// session lives. 0: the whole session. Beyond the head: FROM_SEQ_BEYOND_HEAD. An event that belongs to no turn:
+	// INVALID_REQUEST.
+	Turn          uint64 `protobuf:"varint,6,opt,name=turn,proto3" json:"turn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -478,6 +483,13 @@ func (x *StreamEventsRequest) GetLogId() string {
 	return ""
 }
 
+func (x *StreamEventsRequest) GetTurn() uint64 {
+	if x != nil {
+		return x.Turn
+	}
+	return 0
+}
+
 // One message of a stream: opened first, ended last.
 type StreamEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -492,6 +504,7 @@ type StreamEventsResponse struct {
 	//	*StreamEventsResponse_DeltaDiscarded
 	//	*StreamEventsResponse_Progress
 	//	*StreamEventsResponse_Ended
+	//	*StreamEventsResponse_Turn
 	Message       isStreamEventsResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -597,6 +610,15 @@ func (x *StreamEventsResponse) GetEnded() *StreamEnded {
 	return nil
 }
 
+func (x *StreamEventsResponse) GetTurn() *StreamTurn {
+	if x != nil {
+		if x, ok := x.Message.(*StreamEventsResponse_Turn); ok {
+			return x.Turn
+		}
+	}
+	return nil
+}
+
 type isStreamEventsResponse_Message interface {
 	isStreamEventsResponse_Message()
 }
@@ -636,6 +658,11 @@ type StreamEventsResponse_Ended struct {
 	Ended *StreamEnded `protobuf:"bytes,7,opt,name=ended,proto3,oneof"`
 }
 
+type StreamEventsResponse_Turn struct {
+	// Only of a stream that follows a turn.
+	Turn *StreamTurn `protobuf:"bytes,8,opt,name=turn,proto3,oneof"`
+}
+
 func (*StreamEventsResponse_Opened) isStreamEventsResponse_Message() {}
 
 func (*StreamEventsResponse_Batch) isStreamEventsResponse_Message() {}
@@ -649,6 +676,8 @@ func (*StreamEventsResponse_DeltaDiscarded) isStreamEventsResponse_Message() {}
 func (*StreamEventsResponse_Progress) isStreamEventsResponse_Message() {}
 
 func (*StreamEventsResponse_Ended) isStreamEventsResponse_Message() {}
+
+func (*StreamEventsResponse_Turn) isStreamEventsResponse_Message() {}
 
 // Interrupts a session.
 type InterruptRequest struct {
@@ -2182,16 +2211,17 @@ const file_managedagents_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\"%\n" +
 	"\x11SendEventResponse\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xc5\x01\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\"\xd9\x01\n" +
 	"\x13StreamEventsRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1e\n" +
 	"\bfrom_seq\x18\x02 \x01(\x04H\x00R\afromSeq\x88\x01\x01\x12%\n" +
 	"\x0einclude_deltas\x18\x03 \x01(\bR\rincludeDeltas\x12\x14\n" +
 	"\x05kinds\x18\x04 \x03(\tR\x05kinds\x12\x1a\n" +
-	"\x06log_id\x18\x05 \x01(\tH\x01R\x05logId\x88\x01\x01B\v\n" +
+	"\x06log_id\x18\x05 \x01(\tH\x01R\x05logId\x88\x01\x01\x12\x12\n" +
+	"\x04turn\x18\x06 \x01(\x04R\x04turnB\v\n" +
 	"\t_from_seqB\t\n" +
-	"\a_log_id\"\xd3\x03\n" +
+	"\a_log_id\"\x87\x04\n" +
 	"\x14StreamEventsResponse\x128\n" +
 	"\x06opened\x18\x01 \x01(\v2\x1e.managedagents.v1.StreamOpenedH\x00R\x06opened\x124\n" +
 	"\x05batch\x18\x02 \x01(\v2\x1c.managedagents.v1.EventBatchH\x00R\x05batch\x12?\n" +
@@ -2199,7 +2229,8 @@ const file_managedagents_v1_service_proto_rawDesc = "" +
 	"\x05delta\x18\x04 \x01(\v2\x1d.managedagents.v1.StreamDeltaH\x00R\x05delta\x12Q\n" +
 	"\x0fdelta_discarded\x18\x05 \x01(\v2&.managedagents.v1.StreamDeltaDiscardedH\x00R\x0edeltaDiscarded\x12>\n" +
 	"\bprogress\x18\x06 \x01(\v2 .managedagents.v1.StreamProgressH\x00R\bprogress\x125\n" +
-	"\x05ended\x18\a \x01(\v2\x1d.managedagents.v1.StreamEndedH\x00R\x05endedB\t\n" +
+	"\x05ended\x18\a \x01(\v2\x1d.managedagents.v1.StreamEndedH\x00R\x05ended\x122\n" +
+	"\x04turn\x18\b \x01(\v2\x1c.managedagents.v1.StreamTurnH\x00R\x04turnB\t\n" +
 	"\amessage\"q\n" +
 	"\x10InterruptRequest\x12\x1d\n" +
 	"\n" +
@@ -2400,12 +2431,13 @@ var file_managedagents_v1_service_proto_goTypes = []any{
 	(*StreamDeltaDiscarded)(nil),  // 45: managedagents.v1.StreamDeltaDiscarded
 	(*StreamProgress)(nil),        // 46: managedagents.v1.StreamProgress
 	(*StreamEnded)(nil),           // 47: managedagents.v1.StreamEnded
-	(SessionStatus)(0),            // 48: managedagents.v1.SessionStatus
-	(*PendingAction)(nil),         // 49: managedagents.v1.PendingAction
-	(*Usage)(nil),                 // 50: managedagents.v1.Usage
-	(*Agent)(nil),                 // 51: managedagents.v1.Agent
-	(*Session)(nil),               // 52: managedagents.v1.Session
-	(*SessionEvent)(nil),          // 53: managedagents.v1.SessionEvent
+	(*StreamTurn)(nil),            // 48: managedagents.v1.StreamTurn
+	(SessionStatus)(0),            // 49: managedagents.v1.SessionStatus
+	(*PendingAction)(nil),         // 50: managedagents.v1.PendingAction
+	(*Usage)(nil),                 // 51: managedagents.v1.Usage
+	(*Agent)(nil),                 // 52: managedagents.v1.Agent
+	(*Session)(nil),               // 53: managedagents.v1.Session
+	(*SessionEvent)(nil),          // 54: managedagents.v1.SessionEvent
 }
 var file_managedagents_v1_service_proto_depIdxs = []int32{
 	37, // 0: managedagents.v1.CreateRequest.definition:type_name -> managedagents.v1.AgentDefinition
@@ -2421,61 +2453,62 @@ var file_managedagents_v1_service_proto_depIdxs = []int32{
 	45, // 10: managedagents.v1.StreamEventsResponse.delta_discarded:type_name -> managedagents.v1.StreamDeltaDiscarded
 	46, // 11: managedagents.v1.StreamEventsResponse.progress:type_name -> managedagents.v1.StreamProgress
 	47, // 12: managedagents.v1.StreamEventsResponse.ended:type_name -> managedagents.v1.StreamEnded
-	48, // 13: managedagents.v1.InterruptResponse.status:type_name -> managedagents.v1.SessionStatus
-	48, // 14: managedagents.v1.PauseResponse.status:type_name -> managedagents.v1.SessionStatus
-	48, // 15: managedagents.v1.ResumeResponse.status:type_name -> managedagents.v1.SessionStatus
-	48, // 16: managedagents.v1.StatusResponse.status:type_name -> managedagents.v1.SessionStatus
-	48, // 17: managedagents.v1.StatusResponse.state:type_name -> managedagents.v1.SessionStatus
-	49, // 18: managedagents.v1.StatusResponse.pending_actions:type_name -> managedagents.v1.PendingAction
-	50, // 19: managedagents.v1.StatusResponse.usage:type_name -> managedagents.v1.Usage
-	51, // 20: managedagents.v1.GetAgentResponse.agent:type_name -> managedagents.v1.Agent
-	35, // 21: managedagents.v1.ListAgentsRequest.metadata:type_name -> managedagents.v1.ListAgentsRequest.MetadataEntry
-	51, // 22: managedagents.v1.ListAgentsResponse.agents:type_name -> managedagents.v1.Agent
-	37, // 23: managedagents.v1.UpdateAgentRequest.definition:type_name -> managedagents.v1.AgentDefinition
-	52, // 24: managedagents.v1.GetSessionResponse.session:type_name -> managedagents.v1.Session
-	48, // 25: managedagents.v1.ListSessionsRequest.statuses:type_name -> managedagents.v1.SessionStatus
-	36, // 26: managedagents.v1.ListSessionsRequest.metadata:type_name -> managedagents.v1.ListSessionsRequest.MetadataEntry
-	52, // 27: managedagents.v1.ListSessionsResponse.sessions:type_name -> managedagents.v1.Session
-	53, // 28: managedagents.v1.ListEventsResponse.events:type_name -> managedagents.v1.SessionEvent
-	0,  // 29: managedagents.v1.ManagedAgentRuntime.Create:input_type -> managedagents.v1.CreateRequest
-	2,  // 30: managedagents.v1.ManagedAgentRuntime.StartSession:input_type -> managedagents.v1.StartSessionRequest
-	4,  // 31: managedagents.v1.ManagedAgentRuntime.SendEvent:input_type -> managedagents.v1.SendEventRequest
-	6,  // 32: managedagents.v1.ManagedAgentRuntime.StreamEvents:input_type -> managedagents.v1.StreamEventsRequest
-	8,  // 33: managedagents.v1.ManagedAgentRuntime.Interrupt:input_type -> managedagents.v1.InterruptRequest
-	10, // 34: managedagents.v1.ManagedAgentRuntime.Pause:input_type -> managedagents.v1.PauseRequest
-	12, // 35: managedagents.v1.ManagedAgentRuntime.Resume:input_type -> managedagents.v1.ResumeRequest
-	14, // 36: managedagents.v1.ManagedAgentRuntime.Status:input_type -> managedagents.v1.StatusRequest
-	16, // 37: managedagents.v1.ManagedAgentRuntime.Archive:input_type -> managedagents.v1.ArchiveRequest
-	18, // 38: managedagents.v1.ManagedAgentRuntime.DeleteSession:input_type -> managedagents.v1.DeleteSessionRequest
-	20, // 39: managedagents.v1.ManagedAgentRuntime.GetAgent:input_type -> managedagents.v1.GetAgentRequest
-	22, // 40: managedagents.v1.ManagedAgentRuntime.ListAgents:input_type -> managedagents.v1.ListAgentsRequest
-	24, // 41: managedagents.v1.ManagedAgentRuntime.UpdateAgent:input_type -> managedagents.v1.UpdateAgentRequest
-	26, // 42: managedagents.v1.ManagedAgentRuntime.ArchiveAgent:input_type -> managedagents.v1.ArchiveAgentRequest
-	28, // 43: managedagents.v1.ManagedAgentRuntime.GetSession:input_type -> managedagents.v1.GetSessionRequest
-	30, // 44: managedagents.v1.ManagedAgentRuntime.ListSessions:input_type -> managedagents.v1.ListSessionsRequest
-	32, // 45: managedagents.v1.ManagedAgentRuntime.ListEvents:input_type -> managedagents.v1.ListEventsRequest
-	1,  // 46: managedagents.v1.ManagedAgentRuntime.Create:output_type -> managedagents.v1.CreateResponse
-	3,  // 47: managedagents.v1.ManagedAgentRuntime.StartSession:output_type -> managedagents.v1.StartSessionResponse
-	5,  // 48: managedagents.v1.ManagedAgentRuntime.SendEvent:output_type -> managedagents.v1.SendEventResponse
-	7,  // 49: managedagents.v1.ManagedAgentRuntime.StreamEvents:output_type -> managedagents.v1.StreamEventsResponse
-	9,  // 50: managedagents.v1.ManagedAgentRuntime.Interrupt:output_type -> managedagents.v1.InterruptResponse
-	11, // 51: managedagents.v1.ManagedAgentRuntime.Pause:output_type -> managedagents.v1.PauseResponse
-	13, // 52: managedagents.v1.ManagedAgentRuntime.Resume:output_type -> managedagents.v1.ResumeResponse
-	15, // 53: managedagents.v1.ManagedAgentRuntime.Status:output_type -> managedagents.v1.StatusResponse
-	17, // 54: managedagents.v1.ManagedAgentRuntime.Archive:output_type -> managedagents.v1.ArchiveResponse
-	19, // 55: managedagents.v1.ManagedAgentRuntime.DeleteSession:output_type -> managedagents.v1.DeleteSessionResponse
-	21, // 56: managedagents.v1.ManagedAgentRuntime.GetAgent:output_type -> managedagents.v1.GetAgentResponse
-	23, // 57: managedagents.v1.ManagedAgentRuntime.ListAgents:output_type -> managedagents.v1.ListAgentsResponse
-	25, // 58: managedagents.v1.ManagedAgentRuntime.UpdateAgent:output_type -> managedagents.v1.UpdateAgentResponse
-	27, // 59: managedagents.v1.ManagedAgentRuntime.ArchiveAgent:output_type -> managedagents.v1.ArchiveAgentResponse
-	29, // 60: managedagents.v1.ManagedAgentRuntime.GetSession:output_type -> managedagents.v1.GetSessionResponse
-	31, // 61: managedagents.v1.ManagedAgentRuntime.ListSessions:output_type -> managedagents.v1.ListSessionsResponse
-	33, // 62: managedagents.v1.ManagedAgentRuntime.ListEvents:output_type -> managedagents.v1.ListEventsResponse
-	46, // [46:63] is the sub-list for method output_type
-	29, // [29:46] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	48, // 13: managedagents.v1.StreamEventsResponse.turn:type_name -> managedagents.v1.StreamTurn
+	49, // 14: managedagents.v1.InterruptResponse.status:type_name -> managedagents.v1.SessionStatus
+	49, // 15: managedagents.v1.PauseResponse.status:type_name -> managedagents.v1.SessionStatus
+	49, // 16: managedagents.v1.ResumeResponse.status:type_name -> managedagents.v1.SessionStatus
+	49, // 17: managedagents.v1.StatusResponse.status:type_name -> managedagents.v1.SessionStatus
+	49, // 18: managedagents.v1.StatusResponse.state:type_name -> managedagents.v1.SessionStatus
+	50, // 19: managedagents.v1.StatusResponse.pending_actions:type_name -> managedagents.v1.PendingAction
+	51, // 20: managedagents.v1.StatusResponse.usage:type_name -> managedagents.v1.Usage
+	52, // 21: managedagents.v1.GetAgentResponse.agent:type_name -> managedagents.v1.Agent
+	35, // 22: managedagents.v1.ListAgentsRequest.metadata:type_name -> managedagents.v1.ListAgentsRequest.MetadataEntry
+	52, // 23: managedagents.v1.ListAgentsResponse.agents:type_name -> managedagents.v1.Agent
+	37, // 24: managedagents.v1.UpdateAgentRequest.definition:type_name -> managedagents.v1.AgentDefinition
+	53, // 25: managedagents.v1.GetSessionResponse.session:type_name -> managedagents.v1.Session
+	49, // 26: managedagents.v1.ListSessionsRequest.statuses:type_name -> managedagents.v1.SessionStatus
+	36, // 27: managedagents.v1.ListSessionsRequest.metadata:type_name -> managedagents.v1.ListSessionsRequest.MetadataEntry
+	53, // 28: managedagents.v1.ListSessionsResponse.sessions:type_name -> managedagents.v1.Session
+	54, // 29: managedagents.v1.ListEventsResponse.events:type_name -> managedagents.v1.SessionEvent
+	0,  // 30: managedagents.v1.ManagedAgentRuntime.Create:input_type -> managedagents.v1.CreateRequest
+	2,  // 31: managedagents.v1.ManagedAgentRuntime.StartSession:input_type -> managedagents.v1.StartSessionRequest
+	4,  // 32: managedagents.v1.ManagedAgentRuntime.SendEvent:input_type -> managedagents.v1.SendEventRequest
+	6,  // 33: managedagents.v1.ManagedAgentRuntime.StreamEvents:input_type -> managedagents.v1.StreamEventsRequest
+	8,  // 34: managedagents.v1.ManagedAgentRuntime.Interrupt:input_type -> managedagents.v1.InterruptRequest
+	10, // 35: managedagents.v1.ManagedAgentRuntime.Pause:input_type -> managedagents.v1.PauseRequest
+	12, // 36: managedagents.v1.ManagedAgentRuntime.Resume:input_type -> managedagents.v1.ResumeRequest
+	14, // 37: managedagents.v1.ManagedAgentRuntime.Status:input_type -> managedagents.v1.StatusRequest
+	16, // 38: managedagents.v1.ManagedAgentRuntime.Archive:input_type -> managedagents.v1.ArchiveRequest
+	18, // 39: managedagents.v1.ManagedAgentRuntime.DeleteSession:input_type -> managedagents.v1.DeleteSessionRequest
+	20, // 40: managedagents.v1.ManagedAgentRuntime.GetAgent:input_type -> managedagents.v1.GetAgentRequest
+	22, // 41: managedagents.v1.ManagedAgentRuntime.ListAgents:input_type -> managedagents.v1.ListAgentsRequest
+	24, // 42: managedagents.v1.ManagedAgentRuntime.UpdateAgent:input_type -> managedagents.v1.UpdateAgentRequest
+	26, // 43: managedagents.v1.ManagedAgentRuntime.ArchiveAgent:input_type -> managedagents.v1.ArchiveAgentRequest
+	28, // 44: managedagents.v1.ManagedAgentRuntime.GetSession:input_type -> managedagents.v1.GetSessionRequest
+	30, // 45: managedagents.v1.ManagedAgentRuntime.ListSessions:input_type -> managedagents.v1.ListSessionsRequest
+	32, // 46: managedagents.v1.ManagedAgentRuntime.ListEvents:input_type -> managedagents.v1.ListEventsRequest
+	1,  // 47: managedagents.v1.ManagedAgentRuntime.Create:output_type -> managedagents.v1.CreateResponse
+	3,  // 48: managedagents.v1.ManagedAgentRuntime.StartSession:output_type -> managedagents.v1.StartSessionResponse
+	5,  // 49: managedagents.v1.ManagedAgentRuntime.SendEvent:output_type -> managedagents.v1.SendEventResponse
+	7,  // 50: managedagents.v1.ManagedAgentRuntime.StreamEvents:output_type -> managedagents.v1.StreamEventsResponse
+	9,  // 51: managedagents.v1.ManagedAgentRuntime.Interrupt:output_type -> managedagents.v1.InterruptResponse
+	11, // 52: managedagents.v1.ManagedAgentRuntime.Pause:output_type -> managedagents.v1.PauseResponse
+	13, // 53: managedagents.v1.ManagedAgentRuntime.Resume:output_type -> managedagents.v1.ResumeResponse
+	15, // 54: managedagents.v1.ManagedAgentRuntime.Status:output_type -> managedagents.v1.StatusResponse
+	17, // 55: managedagents.v1.ManagedAgentRuntime.Archive:output_type -> managedagents.v1.ArchiveResponse
+	19, // 56: managedagents.v1.ManagedAgentRuntime.DeleteSession:output_type -> managedagents.v1.DeleteSessionResponse
+	21, // 57: managedagents.v1.ManagedAgentRuntime.GetAgent:output_type -> managedagents.v1.GetAgentResponse
+	23, // 58: managedagents.v1.ManagedAgentRuntime.ListAgents:output_type -> managedagents.v1.ListAgentsResponse
+	25, // 59: managedagents.v1.ManagedAgentRuntime.UpdateAgent:output_type -> managedagents.v1.UpdateAgentResponse
+	27, // 60: managedagents.v1.ManagedAgentRuntime.ArchiveAgent:output_type -> managedagents.v1.ArchiveAgentResponse
+	29, // 61: managedagents.v1.ManagedAgentRuntime.GetSession:output_type -> managedagents.v1.GetSessionResponse
+	31, // 62: managedagents.v1.ManagedAgentRuntime.ListSessions:output_type -> managedagents.v1.ListSessionsResponse
+	33, // 63: managedagents.v1.ManagedAgentRuntime.ListEvents:output_type -> managedagents.v1.ListEventsResponse
+	47, // [47:64] is the sub-list for method output_type
+	30, // [30:47] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_managedagents_v1_service_proto_init() }
@@ -2499,6 +2532,7 @@ func file_managedagents_v1_service_proto_init() {
 		(*StreamEventsResponse_DeltaDiscarded)(nil),
 		(*StreamEventsResponse_Progress)(nil),
 		(*StreamEventsResponse_Ended)(nil),
+		(*StreamEventsResponse_Turn)(nil),
 	}
 	file_managedagents_v1_service_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}

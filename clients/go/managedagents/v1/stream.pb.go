@@ -21,6 +21,111 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Why a turn is over. The first ten are those of status.idle.
+type TurnStopReason int32
+
+const (
+	// Not said.
+	TurnStopReason_TURN_STOP_REASON_UNSPECIFIED TurnStopReason = 0
+	// The model was done.
+	TurnStopReason_TURN_STOP_REASON_END_TURN TurnStopReason = 1
+	// It is open, and waits for answers beyond the deadline.
+	TurnStopReason_TURN_STOP_REASON_REQUIRES_ACTION TurnStopReason = 2
+	// The answer reached the limit of output tokens.
+	TurnStopReason_TURN_STOP_REASON_MAX_TOKENS TurnStopReason = 3
+	// An interrupt ended it.
+	TurnStopReason_TURN_STOP_REASON_INTERRUPTED TurnStopReason = 4
+	// The model declined to answer.
+	TurnStopReason_TURN_STOP_REASON_REFUSAL TurnStopReason = 5
+	// It reached its limit of tool rounds.
+	TurnStopReason_TURN_STOP_REASON_MAX_TOOL_ROUNDS TurnStopReason = 6
+	// The outcome was not met within its iterations.
+	TurnStopReason_TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS TurnStopReason = 7
+	// The session reached its token budget.
+	TurnStopReason_TURN_STOP_REASON_TOKEN_BUDGET TurnStopReason = 8
+	// A transient failure of the model outlasted the attempts; `error` says which.
+	TurnStopReason_TURN_STOP_REASON_RETRIES_EXHAUSTED TurnStopReason = 9
+	// A permanent failure; `error` says which.
+	TurnStopReason_TURN_STOP_REASON_ERROR TurnStopReason = 10
+	// An interrupt dropped the message, or the outcome, from the queue.
+	TurnStopReason_TURN_STOP_REASON_DROPPED TurnStopReason = 11
+	// What it led to was judged for an outcome.
+	TurnStopReason_TURN_STOP_REASON_OUTCOME_EVALUATED TurnStopReason = 12
+	// The session is completed: its outcome is met.
+	TurnStopReason_TURN_STOP_REASON_COMPLETED TurnStopReason = 13
+	// The session is failed.
+	TurnStopReason_TURN_STOP_REASON_FAILED TurnStopReason = 14
+	// The session is archived.
+	TurnStopReason_TURN_STOP_REASON_ARCHIVED TurnStopReason = 15
+)
+
+// Enum value maps for TurnStopReason.
+var (
+	TurnStopReason_name = map[int32]string{
+		0:  "TURN_STOP_REASON_UNSPECIFIED",
+		1:  "TURN_STOP_REASON_END_TURN",
+		2:  "TURN_STOP_REASON_REQUIRES_ACTION",
+		3:  "TURN_STOP_REASON_MAX_TOKENS",
+		4:  "TURN_STOP_REASON_INTERRUPTED",
+		5:  "TURN_STOP_REASON_REFUSAL",
+		6:  "TURN_STOP_REASON_MAX_TOOL_ROUNDS",
+		7:  "TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS",
+		8:  "TURN_STOP_REASON_TOKEN_BUDGET",
+		9:  "TURN_STOP_REASON_RETRIES_EXHAUSTED",
+		10: "TURN_STOP_REASON_ERROR",
+		11: "TURN_STOP_REASON_DROPPED",
+		12: "TURN_STOP_REASON_OUTCOME_EVALUATED",
+		13: "TURN_STOP_REASON_COMPLETED",
+		14: "TURN_STOP_REASON_FAILED",
+		15: "TURN_STOP_REASON_ARCHIVED",
+	}
+	TurnStopReason_value = map[string]int32{
+		"TURN_STOP_REASON_UNSPECIFIED":            0,
+		"TURN_STOP_REASON_END_TURN":               1,
+		"TURN_STOP_REASON_REQUIRES_ACTION":        2,
+		"TURN_STOP_REASON_MAX_TOKENS":             3,
+		"TURN_STOP_REASON_INTERRUPTED":            4,
+		"TURN_STOP_REASON_REFUSAL":                5,
+		"TURN_STOP_REASON_MAX_TOOL_ROUNDS":        6,
+		"TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS": 7,
+		"TURN_STOP_REASON_TOKEN_BUDGET":           8,
+		"TURN_STOP_REASON_RETRIES_EXHAUSTED":      9,
+		"TURN_STOP_REASON_ERROR":                  10,
+		"TURN_STOP_REASON_DROPPED":                11,
+		"TURN_STOP_REASON_OUTCOME_EVALUATED":      12,
+		"TURN_STOP_REASON_COMPLETED":              13,
+		"TURN_STOP_REASON_FAILED":                 14,
+		"TURN_STOP_REASON_ARCHIVED":               15,
+	}
+)
+
+func (x TurnStopReason) Enum() *TurnStopReason {
+	p := new(TurnStopReason)
+	*p = x
+	return p
+}
+
+func (x TurnStopReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TurnStopReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_managedagents_v1_stream_proto_enumTypes[0].Descriptor()
+}
+
+func (TurnStopReason) Type() protoreflect.EnumType {
+	return &file_managedagents_v1_stream_proto_enumTypes[0]
+}
+
+func (x TurnStopReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TurnStopReason.Descriptor instead.
+func (TurnStopReason) EnumDescriptor() ([]byte, []int) {
+	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{0}
+}
+
 // Why a stream ended.
 type StreamEndReason int32
 
@@ -37,6 +142,8 @@ const (
 	StreamEndReason_STREAM_END_REASON_DELETED StreamEndReason = 4
 	// The server is shutting down: reconnect.
 	StreamEndReason_STREAM_END_REASON_DRAINING StreamEndReason = 5
+	// The turn that the stream follows is over; `turn` said how.
+	StreamEndReason_STREAM_END_REASON_TURN_OVER StreamEndReason = 6
 )
 
 // Enum value maps for StreamEndReason.
@@ -48,6 +155,7 @@ var (
 		3: "STREAM_END_REASON_ARCHIVED",
 		4: "STREAM_END_REASON_DELETED",
 		5: "STREAM_END_REASON_DRAINING",
+		6: "STREAM_END_REASON_TURN_OVER",
 	}
 	StreamEndReason_value = map[string]int32{
 		"STREAM_END_REASON_UNSPECIFIED": 0,
@@ -56,6 +164,7 @@ var (
 		"STREAM_END_REASON_ARCHIVED":    3,
 		"STREAM_END_REASON_DELETED":     4,
 		"STREAM_END_REASON_DRAINING":    5,
+		"STREAM_END_REASON_TURN_OVER":   6,
 	}
 )
 
@@ -70,11 +179,11 @@ func (x StreamEndReason) String() string {
 }
 
 func (StreamEndReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_managedagents_v1_stream_proto_enumTypes[0].Descriptor()
+	return file_managedagents_v1_stream_proto_enumTypes[1].Descriptor()
 }
 
 func (StreamEndReason) Type() protoreflect.EnumType {
-	return &file_managedagents_v1_stream_proto_enumTypes[0]
+	return &file_managedagents_v1_stream_proto_enumTypes[1]
 }
 
 func (x StreamEndReason) Number() protoreflect.EnumNumber {
@@ -83,7 +192,7 @@ func (x StreamEndReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StreamEndReason.Descriptor instead.
 func (StreamEndReason) EnumDescriptor() ([]byte, []int) {
-	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{0}
+	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{1}
 }
 
 // The first message of a stream.
@@ -552,6 +661,145 @@ func (x *StreamProgress) GetThroughSeq() uint64 {
 	return 0
 }
 
+// Where the turn stands that a stream follows. Sent once the head is reached, again whenever it changed, and before
+// `ended` once the turn is over. Each is whole: what is no longer in it is no longer so.
+type StreamTurn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the session waits for from its client, as Status gives it: also what an earlier turn waits for, which keeps this
+	// one from beginning. May be ahead of the events that were sent, never behind them.
+	PendingActions []*PendingAction `protobuf:"bytes,1,rep,name=pending_actions,json=pendingActions,proto3" json:"pending_actions,omitempty"`
+	// How the turn ended, or that it waits beyond its deadline. Absent: it goes on.
+	Result        *TurnResult `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamTurn) Reset() {
+	*x = StreamTurn{}
+	mi := &file_managedagents_v1_stream_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamTurn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamTurn) ProtoMessage() {}
+
+func (x *StreamTurn) ProtoReflect() protoreflect.Message {
+	mi := &file_managedagents_v1_stream_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamTurn.ProtoReflect.Descriptor instead.
+func (*StreamTurn) Descriptor() ([]byte, []int) {
+	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *StreamTurn) GetPendingActions() []*PendingAction {
+	if x != nil {
+		return x.PendingActions
+	}
+	return nil
+}
+
+func (x *StreamTurn) GetResult() *TurnResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// How a turn ended; of an outcome, all its turns together.
+type TurnResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why. REQUIRES_ACTION: it has not ended.
+	StopReason TurnStopReason `protobuf:"varint,1,opt,name=stop_reason,json=stopReason,proto3,enum=managedagents.v1.TurnStopReason" json:"stop_reason,omitempty"`
+	// What the agent said last in it: the text of the last response that has any. Empty: nothing.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// What its responses cost.
+	Usage *Usage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
+	// The last error of it that it did not go on from. Absent: there was none.
+	Error *ErrorEvent `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// With REQUIRES_ACTION, the ids of the tool uses that it waits for.
+	WaitsFor      []string `protobuf:"bytes,5,rep,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TurnResult) Reset() {
+	*x = TurnResult{}
+	mi := &file_managedagents_v1_stream_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TurnResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TurnResult) ProtoMessage() {}
+
+func (x *TurnResult) ProtoReflect() protoreflect.Message {
+	mi := &file_managedagents_v1_stream_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TurnResult.ProtoReflect.Descriptor instead.
+func (*TurnResult) Descriptor() ([]byte, []int) {
+	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TurnResult) GetStopReason() TurnStopReason {
+	if x != nil {
+		return x.StopReason
+	}
+	return TurnStopReason_TURN_STOP_REASON_UNSPECIFIED
+}
+
+func (x *TurnResult) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *TurnResult) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+func (x *TurnResult) GetError() *ErrorEvent {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *TurnResult) GetWaitsFor() []string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return nil
+}
+
 // The last message of a stream. A stream that closes without it was cut: reconnect.
 type StreamEnded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -559,7 +807,7 @@ type StreamEnded struct {
 	Reason StreamEndReason `protobuf:"varint,1,opt,name=reason,proto3,enum=managedagents.v1.StreamEndReason" json:"reason,omitempty"`
 	// The last seq that was delivered or filtered.
 	LastSeq uint64 `protobuf:"varint,2,opt,name=last_seq,json=lastSeq,proto3" json:"last_seq,omitempty"`
-	// Nothing will ever follow. False: reconnect from `last_seq`.
+	// Nothing that was asked for will ever follow. False: reconnect from `last_seq`.
 	Final         bool `protobuf:"varint,3,opt,name=final,proto3" json:"final,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -567,7 +815,7 @@ type StreamEnded struct {
 
 func (x *StreamEnded) Reset() {
 	*x = StreamEnded{}
-	mi := &file_managedagents_v1_stream_proto_msgTypes[7]
+	mi := &file_managedagents_v1_stream_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +827,7 @@ func (x *StreamEnded) String() string {
 func (*StreamEnded) ProtoMessage() {}
 
 func (x *StreamEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_managedagents_v1_stream_proto_msgTypes[7]
+	mi := &file_managedagents_v1_stream_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +840,7 @@ func (x *StreamEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamEnded.ProtoReflect.Descriptor instead.
 func (*StreamEnded) Descriptor() ([]byte, []int) {
-	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{7}
+	return file_managedagents_v1_stream_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *StreamEnded) GetReason() StreamEndReason {
@@ -620,7 +868,7 @@ var File_managedagents_v1_stream_proto protoreflect.FileDescriptor
 
 const file_managedagents_v1_stream_proto_rawDesc = "" +
 	"\n" +
-	"\x1dmanagedagents/v1/stream.proto\x12\x10managedagents.v1\x1a\x1cmanagedagents/v1/event.proto\x1a\x1emanagedagents/v1/session.proto\"y\n" +
+	"\x1dmanagedagents/v1/stream.proto\x12\x10managedagents.v1\x1a\x1cmanagedagents/v1/event.proto\x1a\x1cmanagedagents/v1/model.proto\x1a\x1emanagedagents/v1/session.proto\x1a#managedagents/v1/status_event.proto\"y\n" +
 	"\fStreamOpened\x12\x19\n" +
 	"\bhead_seq\x18\x01 \x01(\x04R\aheadSeq\x127\n" +
 	"\x06status\x18\x02 \x01(\x0e2\x1f.managedagents.v1.SessionStatusR\x06status\x12\x15\n" +
@@ -653,18 +901,49 @@ const file_managedagents_v1_stream_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\"1\n" +
 	"\x0eStreamProgress\x12\x1f\n" +
 	"\vthrough_seq\x18\x01 \x01(\x04R\n" +
-	"throughSeq\"y\n" +
+	"throughSeq\"\x8c\x01\n" +
+	"\n" +
+	"StreamTurn\x12H\n" +
+	"\x0fpending_actions\x18\x01 \x03(\v2\x1f.managedagents.v1.PendingActionR\x0ependingActions\x124\n" +
+	"\x06result\x18\x02 \x01(\v2\x1c.managedagents.v1.TurnResultR\x06result\"\xe3\x01\n" +
+	"\n" +
+	"TurnResult\x12A\n" +
+	"\vstop_reason\x18\x01 \x01(\x0e2 .managedagents.v1.TurnStopReasonR\n" +
+	"stopReason\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12-\n" +
+	"\x05usage\x18\x03 \x01(\v2\x17.managedagents.v1.UsageR\x05usage\x122\n" +
+	"\x05error\x18\x04 \x01(\v2\x1c.managedagents.v1.ErrorEventR\x05error\x12\x1b\n" +
+	"\twaits_for\x18\x05 \x03(\tR\bwaitsFor\"y\n" +
 	"\vStreamEnded\x129\n" +
 	"\x06reason\x18\x01 \x01(\x0e2!.managedagents.v1.StreamEndReasonR\x06reason\x12\x19\n" +
 	"\blast_seq\x18\x02 \x01(\x04R\alastSeq\x12\x14\n" +
-	"\x05final\x18\x03 \x01(\bR\x05final*\xd2\x01\n" +
+	"\x05final\x18\x03 \x01(\bR\x05final*\xb4\x04\n" +
+	"\x0eTurnStopReason\x12 \n" +
+	"\x1cTURN_STOP_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19TURN_STOP_REASON_END_TURN\x10\x01\x12$\n" +
+	" TURN_STOP_REASON_REQUIRES_ACTION\x10\x02\x12\x1f\n" +
+	"\x1bTURN_STOP_REASON_MAX_TOKENS\x10\x03\x12 \n" +
+	"\x1cTURN_STOP_REASON_INTERRUPTED\x10\x04\x12\x1c\n" +
+	"\x18TURN_STOP_REASON_REFUSAL\x10\x05\x12$\n" +
+	" TURN_STOP_REASON_MAX_TOOL_ROUNDS\x10\x06\x12+\n" +
+	"'TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS\x10\a\x12!\n" +
+	"\x1dTURN_STOP_REASON_TOKEN_BUDGET\x10\b\x12&\n" +
+	"\"TURN_STOP_REASON_RETRIES_EXHAUSTED\x10\t\x12\x1a\n" +
+	"\x16TURN_STOP_REASON_ERROR\x10\n" +
+	"\x12\x1c\n" +
+	"\x18TURN_STOP_REASON_DROPPED\x10\v\x12&\n" +
+	"\"TURN_STOP_REASON_OUTCOME_EVALUATED\x10\f\x12\x1e\n" +
+	"\x1aTURN_STOP_REASON_COMPLETED\x10\r\x12\x1b\n" +
+	"\x17TURN_STOP_REASON_FAILED\x10\x0e\x12\x1d\n" +
+	"\x19TURN_STOP_REASON_ARCHIVED\x10\x0f*\xf3\x01\n" +
 	"\x0fStreamEndReason\x12!\n" +
 	"\x1dSTREAM_END_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bSTREAM_END_REASON_COMPLETED\x10\x01\x12\x1c\n" +
 	"\x18STREAM_END_REASON_FAILED\x10\x02\x12\x1e\n" +
 	"\x1aSTREAM_END_REASON_ARCHIVED\x10\x03\x12\x1d\n" +
 	"\x19STREAM_END_REASON_DELETED\x10\x04\x12\x1e\n" +
-	"\x1aSTREAM_END_REASON_DRAINING\x10\x05Br\n" +
+	"\x1aSTREAM_END_REASON_DRAINING\x10\x05\x12\x1f\n" +
+	"\x1bSTREAM_END_REASON_TURN_OVER\x10\x06Br\n" +
 	"\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3"
 
 var (
@@ -679,31 +958,42 @@ func file_managedagents_v1_stream_proto_rawDescGZIP() []byte {
 	return file_managedagents_v1_stream_proto_rawDescData
 }
 
-var file_managedagents_v1_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_managedagents_v1_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_managedagents_v1_stream_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_managedagents_v1_stream_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_managedagents_v1_stream_proto_goTypes = []any{
-	(StreamEndReason)(0),         // 0: managedagents.v1.StreamEndReason
-	(*StreamOpened)(nil),         // 1: managedagents.v1.StreamOpened
-	(*EventBatch)(nil),           // 2: managedagents.v1.EventBatch
-	(*StreamCaughtUp)(nil),       // 3: managedagents.v1.StreamCaughtUp
-	(*StreamDelta)(nil),          // 4: managedagents.v1.StreamDelta
-	(*ToolInputDelta)(nil),       // 5: managedagents.v1.ToolInputDelta
-	(*StreamDeltaDiscarded)(nil), // 6: managedagents.v1.StreamDeltaDiscarded
-	(*StreamProgress)(nil),       // 7: managedagents.v1.StreamProgress
-	(*StreamEnded)(nil),          // 8: managedagents.v1.StreamEnded
-	(SessionStatus)(0),           // 9: managedagents.v1.SessionStatus
-	(*SessionEvent)(nil),         // 10: managedagents.v1.SessionEvent
+	(TurnStopReason)(0),          // 0: managedagents.v1.TurnStopReason
+	(StreamEndReason)(0),         // 1: managedagents.v1.StreamEndReason
+	(*StreamOpened)(nil),         // 2: managedagents.v1.StreamOpened
+	(*EventBatch)(nil),           // 3: managedagents.v1.EventBatch
+	(*StreamCaughtUp)(nil),       // 4: managedagents.v1.StreamCaughtUp
+	(*StreamDelta)(nil),          // 5: managedagents.v1.StreamDelta
+	(*ToolInputDelta)(nil),       // 6: managedagents.v1.ToolInputDelta
+	(*StreamDeltaDiscarded)(nil), // 7: managedagents.v1.StreamDeltaDiscarded
+	(*StreamProgress)(nil),       // 8: managedagents.v1.StreamProgress
+	(*StreamTurn)(nil),           // 9: managedagents.v1.StreamTurn
+	(*TurnResult)(nil),           // 10: managedagents.v1.TurnResult
+	(*StreamEnded)(nil),          // 11: managedagents.v1.StreamEnded
+	(SessionStatus)(0),           // 12: managedagents.v1.SessionStatus
+	(*SessionEvent)(nil),         // 13: managedagents.v1.SessionEvent
+	(*PendingAction)(nil),        // 14: managedagents.v1.PendingAction
+	(*Usage)(nil),                // 15: managedagents.v1.Usage
+	(*ErrorEvent)(nil),           // 16: managedagents.v1.ErrorEvent
 }
 var file_managedagents_v1_stream_proto_depIdxs = []int32{
-	9,  // 0: managedagents.v1.StreamOpened.status:type_name -> managedagents.v1.SessionStatus
-	10, // 1: managedagents.v1.EventBatch.events:type_name -> managedagents.v1.SessionEvent
-	5,  // 2: managedagents.v1.StreamDelta.tool_input:type_name -> managedagents.v1.ToolInputDelta
-	0,  // 3: managedagents.v1.StreamEnded.reason:type_name -> managedagents.v1.StreamEndReason
-	4,  // [4:4] is the sub-list for method output_type
-	4,  // [4:4] is the sub-list for method input_type
-	4,  // [4:4] is the sub-list for extension type_name
-	4,  // [4:4] is the sub-list for extension extendee
-	0,  // [0:4] is the sub-list for field type_name
+	12, // 0: managedagents.v1.StreamOpened.status:type_name -> managedagents.v1.SessionStatus
+	13, // 1: managedagents.v1.EventBatch.events:type_name -> managedagents.v1.SessionEvent
+	6,  // 2: managedagents.v1.StreamDelta.tool_input:type_name -> managedagents.v1.ToolInputDelta
+	14, // 3: managedagents.v1.StreamTurn.pending_actions:type_name -> managedagents.v1.PendingAction
+	10, // 4: managedagents.v1.StreamTurn.result:type_name -> managedagents.v1.TurnResult
+	0,  // 5: managedagents.v1.TurnResult.stop_reason:type_name -> managedagents.v1.TurnStopReason
+	15, // 6: managedagents.v1.TurnResult.usage:type_name -> managedagents.v1.Usage
+	16, // 7: managedagents.v1.TurnResult.error:type_name -> managedagents.v1.ErrorEvent
+	1,  // 8: managedagents.v1.StreamEnded.reason:type_name -> managedagents.v1.StreamEndReason
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_managedagents_v1_stream_proto_init() }
@@ -712,7 +1002,9 @@ func file_managedagents_v1_stream_proto_init() {
 		return
 	}
 	file_managedagents_v1_event_proto_init()
+	file_managedagents_v1_model_proto_init()
 	file_managedagents_v1_session_proto_init()
+	file_managedagents_v1_status_event_proto_init()
 	file_managedagents_v1_stream_proto_msgTypes[3].OneofWrappers = []any{
 		(*StreamDelta_Text)(nil),
 		(*StreamDelta_Thinking)(nil),
@@ -723,8 +1015,8 @@ func file_managedagents_v1_stream_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_managedagents_v1_stream_proto_rawDesc), len(file_managedagents_v1_stream_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   8,
+			NumEnums:      2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2750,6 +2750,57 @@ impl ::prost::Name for StreamProgress {
         "/managedagents.v1.StreamProgress".into()
     }
 }
+/// Where the turn stands that a stream follows. Sent once the head is reached, again whenever it changed, and before
+/// `ended` once the turn is over. Each is whole: what is no longer in it is no longer so.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamTurn {
+    /// What the session waits for from its client, as Status gives it: also what an earlier turn waits for, which keeps this
+    /// one from beginning. May be ahead of the events that were sent, never behind them.
+    #[prost(message, repeated, tag = "1")]
+    pub pending_actions: ::prost::alloc::vec::Vec<PendingAction>,
+    /// How the turn ended, or that it waits beyond its deadline. Absent: it goes on.
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<TurnResult>,
+}
+impl ::prost::Name for StreamTurn {
+    const NAME: &'static str = "StreamTurn";
+    const PACKAGE: &'static str = "managedagents.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "managedagents.v1.StreamTurn".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/managedagents.v1.StreamTurn".into()
+    }
+}
+/// How a turn ended; of an outcome, all its turns together.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TurnResult {
+    /// Why. REQUIRES_ACTION: it has not ended.
+    #[prost(enumeration = "TurnStopReason", tag = "1")]
+    pub stop_reason: i32,
+    /// What the agent said last in it: the text of the last response that has any. Empty: nothing.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// What its responses cost.
+    #[prost(message, optional, tag = "3")]
+    pub usage: ::core::option::Option<Usage>,
+    /// The last error of it that it did not go on from. Absent: there was none.
+    #[prost(message, optional, tag = "4")]
+    pub error: ::core::option::Option<ErrorEvent>,
+    /// With REQUIRES_ACTION, the ids of the tool uses that it waits for.
+    #[prost(string, repeated, tag = "5")]
+    pub waits_for: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for TurnResult {
+    const NAME: &'static str = "TurnResult";
+    const PACKAGE: &'static str = "managedagents.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "managedagents.v1.TurnResult".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/managedagents.v1.TurnResult".into()
+    }
+}
 /// The last message of a stream. A stream that closes without it was cut: reconnect.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamEnded {
@@ -2759,7 +2810,7 @@ pub struct StreamEnded {
     /// The last seq that was delivered or filtered.
     #[prost(uint64, tag = "2")]
     pub last_seq: u64,
-    /// Nothing will ever follow. False: reconnect from `last_seq`.
+    /// Nothing that was asked for will ever follow. False: reconnect from `last_seq`.
     #[prost(bool, tag = "3")]
     pub r#final: bool,
 }
@@ -2771,6 +2822,91 @@ impl ::prost::Name for StreamEnded {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/managedagents.v1.StreamEnded".into()
+    }
+}
+/// Why a turn is over. The first ten are those of status.idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TurnStopReason {
+    /// Not said.
+    Unspecified = 0,
+    /// The model was done.
+    EndTurn = 1,
+    /// It is open, and waits for answers beyond the deadline.
+    RequiresAction = 2,
+    /// The answer reached the limit of output tokens.
+    MaxTokens = 3,
+    /// An interrupt ended it.
+    Interrupted = 4,
+    /// The model declined to answer.
+    Refusal = 5,
+    /// It reached its limit of tool rounds.
+    MaxToolRounds = 6,
+    /// The outcome was not met within its iterations.
+    MaxOutcomeIterations = 7,
+    /// The session reached its token budget.
+    TokenBudget = 8,
+    /// A transient failure of the model outlasted the attempts; `error` says which.
+    RetriesExhausted = 9,
+    /// A permanent failure; `error` says which.
+    Error = 10,
+    /// An interrupt dropped the message, or the outcome, from the queue.
+    Dropped = 11,
+    /// What it led to was judged for an outcome.
+    OutcomeEvaluated = 12,
+    /// The session is completed: its outcome is met.
+    Completed = 13,
+    /// The session is failed.
+    Failed = 14,
+    /// The session is archived.
+    Archived = 15,
+}
+impl TurnStopReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TURN_STOP_REASON_UNSPECIFIED",
+            Self::EndTurn => "TURN_STOP_REASON_END_TURN",
+            Self::RequiresAction => "TURN_STOP_REASON_REQUIRES_ACTION",
+            Self::MaxTokens => "TURN_STOP_REASON_MAX_TOKENS",
+            Self::Interrupted => "TURN_STOP_REASON_INTERRUPTED",
+            Self::Refusal => "TURN_STOP_REASON_REFUSAL",
+            Self::MaxToolRounds => "TURN_STOP_REASON_MAX_TOOL_ROUNDS",
+            Self::MaxOutcomeIterations => "TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS",
+            Self::TokenBudget => "TURN_STOP_REASON_TOKEN_BUDGET",
+            Self::RetriesExhausted => "TURN_STOP_REASON_RETRIES_EXHAUSTED",
+            Self::Error => "TURN_STOP_REASON_ERROR",
+            Self::Dropped => "TURN_STOP_REASON_DROPPED",
+            Self::OutcomeEvaluated => "TURN_STOP_REASON_OUTCOME_EVALUATED",
+            Self::Completed => "TURN_STOP_REASON_COMPLETED",
+            Self::Failed => "TURN_STOP_REASON_FAILED",
+            Self::Archived => "TURN_STOP_REASON_ARCHIVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TURN_STOP_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "TURN_STOP_REASON_END_TURN" => Some(Self::EndTurn),
+            "TURN_STOP_REASON_REQUIRES_ACTION" => Some(Self::RequiresAction),
+            "TURN_STOP_REASON_MAX_TOKENS" => Some(Self::MaxTokens),
+            "TURN_STOP_REASON_INTERRUPTED" => Some(Self::Interrupted),
+            "TURN_STOP_REASON_REFUSAL" => Some(Self::Refusal),
+            "TURN_STOP_REASON_MAX_TOOL_ROUNDS" => Some(Self::MaxToolRounds),
+            "TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS" => Some(Self::MaxOutcomeIterations),
+            "TURN_STOP_REASON_TOKEN_BUDGET" => Some(Self::TokenBudget),
+            "TURN_STOP_REASON_RETRIES_EXHAUSTED" => Some(Self::RetriesExhausted),
+            "TURN_STOP_REASON_ERROR" => Some(Self::Error),
+            "TURN_STOP_REASON_DROPPED" => Some(Self::Dropped),
+            "TURN_STOP_REASON_OUTCOME_EVALUATED" => Some(Self::OutcomeEvaluated),
+            "TURN_STOP_REASON_COMPLETED" => Some(Self::Completed),
+            "TURN_STOP_REASON_FAILED" => Some(Self::Failed),
+            "TURN_STOP_REASON_ARCHIVED" => Some(Self::Archived),
+            _ => None,
+        }
     }
 }
 /// Why a stream ended.
@@ -2789,6 +2925,8 @@ pub enum StreamEndReason {
     Deleted = 4,
     /// The server is shutting down: reconnect.
     Draining = 5,
+    /// The turn that the stream follows is over; `turn` said how.
+    TurnOver = 6,
 }
 impl StreamEndReason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2803,6 +2941,7 @@ impl StreamEndReason {
             Self::Archived => "STREAM_END_REASON_ARCHIVED",
             Self::Deleted => "STREAM_END_REASON_DELETED",
             Self::Draining => "STREAM_END_REASON_DRAINING",
+            Self::TurnOver => "STREAM_END_REASON_TURN_OVER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2814,6 +2953,7 @@ impl StreamEndReason {
             "STREAM_END_REASON_ARCHIVED" => Some(Self::Archived),
             "STREAM_END_REASON_DELETED" => Some(Self::Deleted),
             "STREAM_END_REASON_DRAINING" => Some(Self::Draining),
+            "STREAM_END_REASON_TURN_OVER" => Some(Self::TurnOver),
             _ => None,
         }
     }
@@ -2974,6 +3114,12 @@ pub struct StreamEventsRequest {
     /// The history that the client knows. Checked before `from_seq`. Absent: not checked.
     #[prost(string, optional, tag = "5")]
     pub log_id: ::core::option::Option<::prost::alloc::string::String>,
+    /// Follow one turn: the one that the event of this seq belongs to; where that is a user.define_outcome, all the turns
+    /// towards it. Only their events are sent, `turn` tells where it stands, and the stream ends with it, however long the
+    /// session lives. 0: the whole session. Beyond the head: FROM_SEQ_BEYOND_HEAD. An event that belongs to no turn:
+    /// INVALID_REQUEST.
+    #[prost(uint64, tag = "6")]
+    pub turn: u64,
 }
 impl ::prost::Name for StreamEventsRequest {
     const NAME: &'static str = "StreamEventsRequest";
@@ -2989,7 +3135,7 @@ impl ::prost::Name for StreamEventsRequest {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamEventsResponse {
     /// What it is. A kind that the client does not know is to be skipped.
-    #[prost(oneof = "stream_events_response::Message", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "stream_events_response::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub message: ::core::option::Option<stream_events_response::Message>,
 }
 /// Nested message and enum types in `StreamEventsResponse`.
@@ -3018,6 +3164,9 @@ pub mod stream_events_response {
         /// Last.
         #[prost(message, tag = "7")]
         Ended(super::StreamEnded),
+        /// Only of a stream that follows a turn.
+        #[prost(message, tag = "8")]
+        Turn(super::StreamTurn),
     }
 }
 impl ::prost::Name for StreamEventsResponse {

@@ -1,7 +1,8 @@
 """The reads. They go to the log and start nothing: a session at rest, or an ended one, is read without waking it."""
 
 from managedagents.v1 import service_pb2 as pb
-from managedagents_server.log import SessionRow
+from managedagents.v1 import session_pb2
+from managedagents_server.log import EventRow, SessionRow
 from managedagents_server.session import views
 from managedagents_server.session.around import Around
 from managedagents_server.session.live import LiveResponse
@@ -25,9 +26,21 @@ class Reads:
     async def status(self, request: pb.StatusRequest) -> pb.StatusResponse:
         row = await self._row(request.session_id)
         state = await self._registry.state_of(row)
+        return views.status_response(state, await self._waiting(row, state))
+
+    async def pending_actions(self, session_id: str) -> list[session_pb2.PendingAction]:
+        """What Status tells of it. Of a session that was deleted meanwhile: nothing."""
+        row = await self._around.log.session(TENANT, session_id)
+        if row is None:
+            return []
+        state = await self._registry.state_of(row)
+        return views.pending_actions(state, await self._waiting(row, state))
+
+    async def _waiting(self, row: SessionRow, state: State) -> list[EventRow]:
+        """The tool uses that wait for the client."""
         waiting = [] if state.terminal else state.waiting
         uses = [await self._around.log.event(row.key, state.uses[use_id].seq) for use_id in waiting]
-        return views.status_response(state, [use for use in uses if use is not None])
+        return [use for use in uses if use is not None]
 
     async def get_session(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:
         row = await self._row(request.session_id)

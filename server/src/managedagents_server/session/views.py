@@ -90,9 +90,13 @@ def status_response(state: State, uses: Sequence[EventRow]) -> pb.StatusResponse
         head_seq=state.head,
         turn=0 if state.terminal else state.turn,
         queued_messages=0 if state.terminal else len(state.queue),
-        pending_actions=[_pending(state, from_row(row)) for row in uses],
+        pending_actions=pending_actions(state, uses),
         usage=state.spent.message(),
     )
+
+
+def pending_actions(state: State, uses: Sequence[EventRow]) -> list[session_pb2.PendingAction]:
+    return [_pending(state, from_row(row)) for row in uses]
 
 
 _KINDS = {

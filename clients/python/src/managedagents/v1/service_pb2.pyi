@@ -245,6 +245,7 @@ class StreamEventsRequest(_message.Message):
     INCLUDE_DELTAS_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     LOG_ID_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session. Required."""
     from_seq: _builtins.int
@@ -253,6 +254,12 @@ class StreamEventsRequest(_message.Message):
     """Also send what a model is in the middle of saying."""
     log_id: _builtins.str
     """The history that the client knows. Checked before `from_seq`. Absent: not checked."""
+    turn: _builtins.int
+    """Follow one turn: the one that the event of this seq belongs to; where that is a user.define_outcome, all the turns
+    towards it. Only their events are sent, `turn` tells where it stands, and the stream ends with it, however long the
+    session lives. 0: the whole session. Beyond the head: FROM_SEQ_BEYOND_HEAD. An event that belongs to no turn:
+    INVALID_REQUEST.
+    """
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The kinds to send, for example agent.message. Empty: all. An unknown one is INVALID_REQUEST."""
@@ -265,10 +272,11 @@ class StreamEventsRequest(_message.Message):
         include_deltas: _builtins.bool = ...,
         kinds: _abc.Iterable[_builtins.str] | None = ...,
         log_id: _builtins.str | None = ...,
+        turn: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_from_seq", b"_from_seq", "_log_id", b"_log_id", "from_seq", b"from_seq", "log_id", b"log_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_from_seq", b"_from_seq", "_log_id", b"_log_id", "from_seq", b"from_seq", "include_deltas", b"include_deltas", "kinds", b"kinds", "log_id", b"log_id", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_from_seq", b"_from_seq", "_log_id", b"_log_id", "from_seq", b"from_seq", "include_deltas", b"include_deltas", "kinds", b"kinds", "log_id", b"log_id", "session_id", b"session_id", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__from_seq: _TypeAlias = _typing.Literal["from_seq"]  # noqa: Y015
     _WhichOneofArgType__from_seq: _TypeAlias = _typing.Literal["_from_seq", b"_from_seq"]  # noqa: Y015
@@ -294,6 +302,7 @@ class StreamEventsResponse(_message.Message):
     DELTA_DISCARDED_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> _stream_pb2.StreamOpened:
         """First."""
@@ -322,6 +331,10 @@ class StreamEventsResponse(_message.Message):
     def ended(self) -> _stream_pb2.StreamEnded:
         """Last."""
 
+    @_builtins.property
+    def turn(self) -> _stream_pb2.StreamTurn:
+        """Only of a stream that follows a turn."""
+
     def __init__(
         self,
         *,
@@ -332,12 +345,13 @@ class StreamEventsResponse(_message.Message):
         delta_discarded: _stream_pb2.StreamDeltaDiscarded | None = ...,
         progress: _stream_pb2.StreamProgress | None = ...,
         ended: _stream_pb2.StreamEnded | None = ...,
+        turn: _stream_pb2.StreamTurn | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "caught_up", b"caught_up", "delta", b"delta", "delta_discarded", b"delta_discarded", "ended", b"ended", "message", b"message", "opened", b"opened", "progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "caught_up", b"caught_up", "delta", b"delta", "delta_discarded", b"delta_discarded", "ended", b"ended", "message", b"message", "opened", b"opened", "progress", b"progress", "turn", b"turn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "caught_up", b"caught_up", "delta", b"delta", "delta_discarded", b"delta_discarded", "ended", b"ended", "message", b"message", "opened", b"opened", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "caught_up", b"caught_up", "delta", b"delta", "delta_discarded", b"delta_discarded", "ended", b"ended", "message", b"message", "opened", b"opened", "progress", b"progress", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "batch", "caught_up", "delta", "delta_discarded", "progress", "ended"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "batch", "caught_up", "delta", "delta_discarded", "progress", "ended", "turn"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from managedagents.v1 import event_pb2 as managedagents_dot_v1_dot_event__pb2
+from managedagents.v1 import model_pb2 as managedagents_dot_v1_dot_model__pb2
 from managedagents.v1 import session_pb2 as managedagents_dot_v1_dot_session__pb2
+from managedagents.v1 import status_event_pb2 as managedagents_dot_v1_dot_status__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmanagedagents/v1/stream.proto\x12\x10managedagents.v1\x1a\x1cmanagedagents/v1/event.proto\x1a\x1emanagedagents/v1/session.proto\"a\n\x0cStreamOpened\x12\x10\n\x08head_seq\x18\x01 \x01(\x04\x12/\n\x06status\x18\x02 \x01(\x0e\x32\x1f.managedagents.v1.SessionStatus\x12\x0e\n\x06log_id\x18\x03 \x01(\t\"Q\n\nEventBatch\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.managedagents.v1.SessionEvent\x12\x13\n\x0bthrough_seq\x18\x02 \x01(\x04\"\"\n\x0eStreamCaughtUp\x12\x10\n\x08head_seq\x18\x01 \x01(\x04\"\xb6\x01\n\x0bStreamDelta\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x12\n\x08thinking\x18\x06 \x01(\tH\x00\x12\x36\n\ntool_input\x18\x07 \x01(\x0b\x32 .managedagents.v1.ToolInputDeltaH\x00\x42\x07\n\x05piece\"2\n\x0eToolInputDelta\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\"<\n\x14StreamDeltaDiscarded\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"%\n\x0eStreamProgress\x12\x13\n\x0bthrough_seq\x18\x01 \x01(\x04\"a\n\x0bStreamEnded\x12\x31\n\x06reason\x18\x01 \x01(\x0e\x32!.managedagents.v1.StreamEndReason\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\x12\r\n\x05\x66inal\x18\x03 \x01(\x08*\xd2\x01\n\x0fStreamEndReason\x12!\n\x1dSTREAM_END_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTREAM_END_REASON_COMPLETED\x10\x01\x12\x1c\n\x18STREAM_END_REASON_FAILED\x10\x02\x12\x1e\n\x1aSTREAM_END_REASON_ARCHIVED\x10\x03\x12\x1d\n\x19STREAM_END_REASON_DELETED\x10\x04\x12\x1e\n\x1aSTREAM_END_REASON_DRAINING\x10\x05\x42r\n\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmanagedagents/v1/stream.proto\x12\x10managedagents.v1\x1a\x1cmanagedagents/v1/event.proto\x1a\x1cmanagedagents/v1/model.proto\x1a\x1emanagedagents/v1/session.proto\x1a#managedagents/v1/status_event.proto\"a\n\x0cStreamOpened\x12\x10\n\x08head_seq\x18\x01 \x01(\x04\x12/\n\x06status\x18\x02 \x01(\x0e\x32\x1f.managedagents.v1.SessionStatus\x12\x0e\n\x06log_id\x18\x03 \x01(\t\"Q\n\nEventBatch\x12.\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1e.managedagents.v1.SessionEvent\x12\x13\n\x0bthrough_seq\x18\x02 \x01(\x04\"\"\n\x0eStreamCaughtUp\x12\x10\n\x08head_seq\x18\x01 \x01(\x04\"\xb6\x01\n\x0bStreamDelta\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12\x12\n\x08thinking\x18\x06 \x01(\tH\x00\x12\x36\n\ntool_input\x18\x07 \x01(\x0b\x32 .managedagents.v1.ToolInputDeltaH\x00\x42\x07\n\x05piece\"2\n\x0eToolInputDelta\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninput_json\x18\x02 \x01(\t\"<\n\x14StreamDeltaDiscarded\x12\x13\n\x0bresponse_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"%\n\x0eStreamProgress\x12\x13\n\x0bthrough_seq\x18\x01 \x01(\x04\"t\n\nStreamTurn\x12\x38\n\x0fpending_actions\x18\x01 \x03(\x0b\x32\x1f.managedagents.v1.PendingAction\x12,\n\x06result\x18\x02 \x01(\x0b\x32\x1c.managedagents.v1.TurnResult\"\xb9\x01\n\nTurnResult\x12\x35\n\x0bstop_reason\x18\x01 \x01(\x0e\x32 .managedagents.v1.TurnStopReason\x12\x0c\n\x04text\x18\x02 \x01(\t\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.managedagents.v1.Usage\x12+\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1c.managedagents.v1.ErrorEvent\x12\x11\n\twaits_for\x18\x05 \x03(\t\"a\n\x0bStreamEnded\x12\x31\n\x06reason\x18\x01 \x01(\x0e\x32!.managedagents.v1.StreamEndReason\x12\x10\n\x08last_seq\x18\x02 \x01(\x04\x12\r\n\x05\x66inal\x18\x03 \x01(\x08*\xb4\x04\n\x0eTurnStopReason\x12 \n\x1cTURN_STOP_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19TURN_STOP_REASON_END_TURN\x10\x01\x12$\n TURN_STOP_REASON_REQUIRES_ACTION\x10\x02\x12\x1f\n\x1bTURN_STOP_REASON_MAX_TOKENS\x10\x03\x12 \n\x1cTURN_STOP_REASON_INTERRUPTED\x10\x04\x12\x1c\n\x18TURN_STOP_REASON_REFUSAL\x10\x05\x12$\n TURN_STOP_REASON_MAX_TOOL_ROUNDS\x10\x06\x12+\n\'TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS\x10\x07\x12!\n\x1dTURN_STOP_REASON_TOKEN_BUDGET\x10\x08\x12&\n\"TURN_STOP_REASON_RETRIES_EXHAUSTED\x10\t\x12\x1a\n\x16TURN_STOP_REASON_ERROR\x10\n\x12\x1c\n\x18TURN_STOP_REASON_DROPPED\x10\x0b\x12&\n\"TURN_STOP_REASON_OUTCOME_EVALUATED\x10\x0c\x12\x1e\n\x1aTURN_STOP_REASON_COMPLETED\x10\r\x12\x1b\n\x17TURN_STOP_REASON_FAILED\x10\x0e\x12\x1d\n\x19TURN_STOP_REASON_ARCHIVED\x10\x0f*\xf3\x01\n\x0fStreamEndReason\x12!\n\x1dSTREAM_END_REASON_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSTREAM_END_REASON_COMPLETED\x10\x01\x12\x1c\n\x18STREAM_END_REASON_FAILED\x10\x02\x12\x1e\n\x1aSTREAM_END_REASON_ARCHIVED\x10\x03\x12\x1d\n\x19STREAM_END_REASON_DELETED\x10\x04\x12\x1e\n\x1aSTREAM_END_REASON_DRAINING\x10\x05\x12\x1f\n\x1bSTREAM_END_REASON_TURN_OVER\x10\x06\x42r\n\x1aio.github.managedagents.v1P\x01ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,22 +36,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'managedagents.v1.stream_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\032io.github.managedagents.v1P\001ZRgithub.com/managedagents/managedagents/clients/go/managedagents/v1;managedagentsv1'
-  _globals['_STREAMENDREASON']._serialized_start=769
-  _globals['_STREAMENDREASON']._serialized_end=979
-  _globals['_STREAMOPENED']._serialized_start=113
-  _globals['_STREAMOPENED']._serialized_end=210
-  _globals['_EVENTBATCH']._serialized_start=212
-  _globals['_EVENTBATCH']._serialized_end=293
-  _globals['_STREAMCAUGHTUP']._serialized_start=295
-  _globals['_STREAMCAUGHTUP']._serialized_end=329
-  _globals['_STREAMDELTA']._serialized_start=332
-  _globals['_STREAMDELTA']._serialized_end=514
-  _globals['_TOOLINPUTDELTA']._serialized_start=516
-  _globals['_TOOLINPUTDELTA']._serialized_end=566
-  _globals['_STREAMDELTADISCARDED']._serialized_start=568
-  _globals['_STREAMDELTADISCARDED']._serialized_end=628
-  _globals['_STREAMPROGRESS']._serialized_start=630
-  _globals['_STREAMPROGRESS']._serialized_end=667
-  _globals['_STREAMENDED']._serialized_start=669
-  _globals['_STREAMENDED']._serialized_end=766
+  _globals['_TURNSTOPREASON']._serialized_start=1142
+  _globals['_TURNSTOPREASON']._serialized_end=1706
+  _globals['_STREAMENDREASON']._serialized_start=1709
+  _globals['_STREAMENDREASON']._serialized_end=1952
+  _globals['_STREAMOPENED']._serialized_start=180
+  _globals['_STREAMOPENED']._serialized_end=277
+  _globals['_EVENTBATCH']._serialized_start=279
+  _globals['_EVENTBATCH']._serialized_end=360
+  _globals['_STREAMCAUGHTUP']._serialized_start=362
+  _globals['_STREAMCAUGHTUP']._serialized_end=396
+  _globals['_STREAMDELTA']._serialized_start=399
+  _globals['_STREAMDELTA']._serialized_end=581
+  _globals['_TOOLINPUTDELTA']._serialized_start=583
+  _globals['_TOOLINPUTDELTA']._serialized_end=633
+  _globals['_STREAMDELTADISCARDED']._serialized_start=635
+  _globals['_STREAMDELTADISCARDED']._serialized_end=695
+  _globals['_STREAMPROGRESS']._serialized_start=697
+  _globals['_STREAMPROGRESS']._serialized_end=734
+  _globals['_STREAMTURN']._serialized_start=736
+  _globals['_STREAMTURN']._serialized_end=852
+  _globals['_TURNRESULT']._serialized_start=855
+  _globals['_TURNRESULT']._serialized_end=1040
+  _globals['_STREAMENDED']._serialized_start=1042
+  _globals['_STREAMENDED']._serialized_end=1139
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,9 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from managedagents.v1 import event_pb2 as _event_pb2
+from managedagents.v1 import model_pb2 as _model_pb2
 from managedagents.v1 import session_pb2 as _session_pb2
+from managedagents.v1 import status_event_pb2 as _status_event_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +22,82 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _TurnStopReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TurnStopReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnStopReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TURN_STOP_REASON_UNSPECIFIED: _TurnStopReason.ValueType  # 0
+    """Not said."""
+    TURN_STOP_REASON_END_TURN: _TurnStopReason.ValueType  # 1
+    """The model was done."""
+    TURN_STOP_REASON_REQUIRES_ACTION: _TurnStopReason.ValueType  # 2
+    """It is open, and waits for answers beyond the deadline."""
+    TURN_STOP_REASON_MAX_TOKENS: _TurnStopReason.ValueType  # 3
+    """The answer reached the limit of output tokens."""
+    TURN_STOP_REASON_INTERRUPTED: _TurnStopReason.ValueType  # 4
+    """An interrupt ended it."""
+    TURN_STOP_REASON_REFUSAL: _TurnStopReason.ValueType  # 5
+    """The model declined to answer."""
+    TURN_STOP_REASON_MAX_TOOL_ROUNDS: _TurnStopReason.ValueType  # 6
+    """It reached its limit of tool rounds."""
+    TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS: _TurnStopReason.ValueType  # 7
+    """The outcome was not met within its iterations."""
+    TURN_STOP_REASON_TOKEN_BUDGET: _TurnStopReason.ValueType  # 8
+    """The session reached its token budget."""
+    TURN_STOP_REASON_RETRIES_EXHAUSTED: _TurnStopReason.ValueType  # 9
+    """A transient failure of the model outlasted the attempts; `error` says which."""
+    TURN_STOP_REASON_ERROR: _TurnStopReason.ValueType  # 10
+    """A permanent failure; `error` says which."""
+    TURN_STOP_REASON_DROPPED: _TurnStopReason.ValueType  # 11
+    """An interrupt dropped the message, or the outcome, from the queue."""
+    TURN_STOP_REASON_OUTCOME_EVALUATED: _TurnStopReason.ValueType  # 12
+    """What it led to was judged for an outcome."""
+    TURN_STOP_REASON_COMPLETED: _TurnStopReason.ValueType  # 13
+    """The session is completed: its outcome is met."""
+    TURN_STOP_REASON_FAILED: _TurnStopReason.ValueType  # 14
+    """The session is failed."""
+    TURN_STOP_REASON_ARCHIVED: _TurnStopReason.ValueType  # 15
+    """The session is archived."""
+
+class TurnStopReason(_TurnStopReason, metaclass=_TurnStopReasonEnumTypeWrapper):
+    """Why a turn is over. The first ten are those of status.idle."""
+
+TURN_STOP_REASON_UNSPECIFIED: TurnStopReason.ValueType  # 0
+"""Not said."""
+TURN_STOP_REASON_END_TURN: TurnStopReason.ValueType  # 1
+"""The model was done."""
+TURN_STOP_REASON_REQUIRES_ACTION: TurnStopReason.ValueType  # 2
+"""It is open, and waits for answers beyond the deadline."""
+TURN_STOP_REASON_MAX_TOKENS: TurnStopReason.ValueType  # 3
+"""The answer reached the limit of output tokens."""
+TURN_STOP_REASON_INTERRUPTED: TurnStopReason.ValueType  # 4
+"""An interrupt ended it."""
+TURN_STOP_REASON_REFUSAL: TurnStopReason.ValueType  # 5
+"""The model declined to answer."""
+TURN_STOP_REASON_MAX_TOOL_ROUNDS: TurnStopReason.ValueType  # 6
+"""It reached its limit of tool rounds."""
+TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS: TurnStopReason.ValueType  # 7
+"""The outcome was not met within its iterations."""
+TURN_STOP_REASON_TOKEN_BUDGET: TurnStopReason.ValueType  # 8
+"""The session reached its token budget."""
+TURN_STOP_REASON_RETRIES_EXHAUSTED: TurnStopReason.ValueType  # 9
+"""A transient failure of the model outlasted the attempts; `error` says which."""
+TURN_STOP_REASON_ERROR: TurnStopReason.ValueType  # 10
+"""A permanent failure; `error` says which."""
+TURN_STOP_REASON_DROPPED: TurnStopReason.ValueType  # 11
+"""An interrupt dropped the message, or the outcome, from the queue."""
+TURN_STOP_REASON_OUTCOME_EVALUATED: TurnStopReason.ValueType  # 12
+"""What it led to was judged for an outcome."""
+TURN_STOP_REASON_COMPLETED: TurnStopReason.ValueType  # 13
+"""The session is completed: its outcome is met."""
+TURN_STOP_REASON_FAILED: TurnStopReason.ValueType  # 14
+"""The session is failed."""
+TURN_STOP_REASON_ARCHIVED: TurnStopReason.ValueType  # 15
+"""The session is archived."""
+Global___TurnStopReason: _TypeAlias = TurnStopReason  # noqa: Y015
 
 class _StreamEndReason:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -39,6 +117,8 @@ class _StreamEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Strea
     """The session is deleted."""
     STREAM_END_REASON_DRAINING: _StreamEndReason.ValueType  # 5
     """The server is shutting down: reconnect."""
+    STREAM_END_REASON_TURN_OVER: _StreamEndReason.ValueType  # 6
+    """The turn that the stream follows is over; `turn` said how."""
 
 class StreamEndReason(_StreamEndReason, metaclass=_StreamEndReasonEnumTypeWrapper):
     """Why a stream ended."""
@@ -55,6 +135,8 @@ STREAM_END_REASON_DELETED: StreamEndReason.ValueType  # 4
 """The session is deleted."""
 STREAM_END_REASON_DRAINING: StreamEndReason.ValueType  # 5
 """The server is shutting down: reconnect."""
+STREAM_END_REASON_TURN_OVER: StreamEndReason.ValueType  # 6
+"""The turn that the stream follows is over; `turn` said how."""
 Global___StreamEndReason: _TypeAlias = StreamEndReason  # noqa: Y015
 
 @_typing.final
@@ -269,6 +351,84 @@ class StreamProgress(_message.Message):
 Global___StreamProgress: _TypeAlias = StreamProgress  # noqa: Y015
 
 @_typing.final
+class StreamTurn(_message.Message):
+    """Where the turn stands that a stream follows. Sent once the head is reached, again whenever it changed, and before
+    `ended` once the turn is over. Each is whole: what is no longer in it is no longer so.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PENDING_ACTIONS_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pending_actions(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.PendingAction]:
+        """What the session waits for from its client, as Status gives it: also what an earlier turn waits for, which keeps this
+        one from beginning. May be ahead of the events that were sent, never behind them.
+        """
+
+    @_builtins.property
+    def result(self) -> Global___TurnResult:
+        """How the turn ended, or that it waits beyond its deadline. Absent: it goes on."""
+
+    def __init__(
+        self,
+        *,
+        pending_actions: _abc.Iterable[_session_pb2.PendingAction] | None = ...,
+        result: Global___TurnResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pending_actions", b"pending_actions", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamTurn: _TypeAlias = StreamTurn  # noqa: Y015
+
+@_typing.final
+class TurnResult(_message.Message):
+    """How a turn ended; of an outcome, all its turns together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
+    stop_reason: Global___TurnStopReason.ValueType
+    """Why. REQUIRES_ACTION: it has not ended."""
+    text: _builtins.str
+    """What the agent said last in it: the text of the last response that has any. Empty: nothing."""
+    @_builtins.property
+    def usage(self) -> _model_pb2.Usage:
+        """What its responses cost."""
+
+    @_builtins.property
+    def error(self) -> _status_event_pb2.ErrorEvent:
+        """The last error of it that it did not go on from. Absent: there was none."""
+
+    @_builtins.property
+    def waits_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With REQUIRES_ACTION, the ids of the tool uses that it waits for."""
+
+    def __init__(
+        self,
+        *,
+        stop_reason: Global___TurnStopReason.ValueType = ...,
+        text: _builtins.str = ...,
+        usage: _model_pb2.Usage | None = ...,
+        error: _status_event_pb2.ErrorEvent | None = ...,
+        waits_for: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "stop_reason", b"stop_reason", "text", b"text", "usage", b"usage", "waits_for", b"waits_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnResult: _TypeAlias = TurnResult  # noqa: Y015
+
+@_typing.final
 class StreamEnded(_message.Message):
     """The last message of a stream. A stream that closes without it was cut: reconnect."""
 
@@ -282,7 +442,7 @@ class StreamEnded(_message.Message):
     last_seq: _builtins.int
     """The last seq that was delivered or filtered."""
     final: _builtins.bool
-    """Nothing will ever follow. False: reconnect from `last_seq`."""
+    """Nothing that was asked for will ever follow. False: reconnect from `last_seq`."""
     def __init__(
         self,
         *,

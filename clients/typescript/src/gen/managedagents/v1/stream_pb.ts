@@ -6,15 +6,19 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { SessionEvent, SessionEventJson } from "./event_pb.js";
 import { file_managedagents_v1_event } from "./event_pb.js";
-import type { SessionStatus, SessionStatusJson } from "./session_pb.js";
+import type { Usage, UsageJson } from "./model_pb.js";
+import { file_managedagents_v1_model } from "./model_pb.js";
+import type { PendingAction, PendingActionJson, SessionStatus, SessionStatusJson } from "./session_pb.js";
 import { file_managedagents_v1_session } from "./session_pb.js";
+import type { ErrorEvent, ErrorEventJson } from "./status_event_pb.js";
+import { file_managedagents_v1_status_event } from "./status_event_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file managedagents/v1/stream.proto.
  */
 export const file_managedagents_v1_stream: GenFile = /*@__PURE__*/
-  fileDesc("Ch1tYW5hZ2VkYWdlbnRzL3YxL3N0cmVhbS5wcm90bxIQbWFuYWdlZGFnZW50cy52MSJhCgxTdHJlYW1PcGVuZWQSEAoIaGVhZF9zZXEYASABKAQSLwoGc3RhdHVzGAIgASgOMh8ubWFuYWdlZGFnZW50cy52MS5TZXNzaW9uU3RhdHVzEg4KBmxvZ19pZBgDIAEoCSJRCgpFdmVudEJhdGNoEi4KBmV2ZW50cxgBIAMoCzIeLm1hbmFnZWRhZ2VudHMudjEuU2Vzc2lvbkV2ZW50EhMKC3Rocm91Z2hfc2VxGAIgASgEIiIKDlN0cmVhbUNhdWdodFVwEhAKCGhlYWRfc2VxGAEgASgEIrYBCgtTdHJlYW1EZWx0YRITCgtyZXNwb25zZV9pZBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFEgwKBHBhcnQYAyABKAUSDgoGb2Zmc2V0GAQgASgDEg4KBHRleHQYBSABKAlIABISCgh0aGlua2luZxgGIAEoCUgAEjYKCnRvb2xfaW5wdXQYByABKAsyIC5tYW5hZ2VkYWdlbnRzLnYxLlRvb2xJbnB1dERlbHRhSABCBwoFcGllY2UiMgoOVG9vbElucHV0RGVsdGESDAoEbmFtZRgBIAEoCRISCgppbnB1dF9qc29uGAIgASgJIjwKFFN0cmVhbURlbHRhRGlzY2FyZGVkEhMKC3Jlc3BvbnNlX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUiJQoOU3RyZWFtUHJvZ3Jlc3MSEwoLdGhyb3VnaF9zZXEYASABKAQiYQoLU3RyZWFtRW5kZWQSMQoGcmVhc29uGAEgASgOMiEubWFuYWdlZGFnZW50cy52MS5TdHJlYW1FbmRSZWFzb24SEAoIbGFzdF9zZXEYAiABKAQSDQoFZmluYWwYAyABKAgq0gEKD1N0cmVhbUVuZFJlYXNvbhIhCh1TVFJFQU1fRU5EX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG1NUUkVBTV9FTkRfUkVBU09OX0NPTVBMRVRFRBABEhwKGFNUUkVBTV9FTkRfUkVBU09OX0ZBSUxFRBACEh4KGlNUUkVBTV9FTkRfUkVBU09OX0FSQ0hJVkVEEAMSHQoZU1RSRUFNX0VORF9SRUFTT05fREVMRVRFRBAEEh4KGlNUUkVBTV9FTkRfUkVBU09OX0RSQUlOSU5HEAVCcgoaaW8uZ2l0aHViLm1hbmFnZWRhZ2VudHMudjFQAVpSZ2l0aHViLmNvbS9tYW5hZ2VkYWdlbnRzL21hbmFnZWRhZ2VudHMvY2xpZW50cy9nby9tYW5hZ2VkYWdlbnRzL3YxO21hbmFnZWRhZ2VudHN2MWIGcHJvdG8z", [file_managedagents_v1_event, file_managedagents_v1_session]);
+  fileDesc("Ch1tYW5hZ2VkYWdlbnRzL3YxL3N0cmVhbS5wcm90bxIQbWFuYWdlZGFnZW50cy52MSJhCgxTdHJlYW1PcGVuZWQSEAoIaGVhZF9zZXEYASABKAQSLwoGc3RhdHVzGAIgASgOMh8ubWFuYWdlZGFnZW50cy52MS5TZXNzaW9uU3RhdHVzEg4KBmxvZ19pZBgDIAEoCSJRCgpFdmVudEJhdGNoEi4KBmV2ZW50cxgBIAMoCzIeLm1hbmFnZWRhZ2VudHMudjEuU2Vzc2lvbkV2ZW50EhMKC3Rocm91Z2hfc2VxGAIgASgEIiIKDlN0cmVhbUNhdWdodFVwEhAKCGhlYWRfc2VxGAEgASgEIrYBCgtTdHJlYW1EZWx0YRITCgtyZXNwb25zZV9pZBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFEgwKBHBhcnQYAyABKAUSDgoGb2Zmc2V0GAQgASgDEg4KBHRleHQYBSABKAlIABISCgh0aGlua2luZxgGIAEoCUgAEjYKCnRvb2xfaW5wdXQYByABKAsyIC5tYW5hZ2VkYWdlbnRzLnYxLlRvb2xJbnB1dERlbHRhSABCBwoFcGllY2UiMgoOVG9vbElucHV0RGVsdGESDAoEbmFtZRgBIAEoCRISCgppbnB1dF9qc29uGAIgASgJIjwKFFN0cmVhbURlbHRhRGlzY2FyZGVkEhMKC3Jlc3BvbnNlX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUiJQoOU3RyZWFtUHJvZ3Jlc3MSEwoLdGhyb3VnaF9zZXEYASABKAQidAoKU3RyZWFtVHVybhI4Cg9wZW5kaW5nX2FjdGlvbnMYASADKAsyHy5tYW5hZ2VkYWdlbnRzLnYxLlBlbmRpbmdBY3Rpb24SLAoGcmVzdWx0GAIgASgLMhwubWFuYWdlZGFnZW50cy52MS5UdXJuUmVzdWx0IrkBCgpUdXJuUmVzdWx0EjUKC3N0b3BfcmVhc29uGAEgASgOMiAubWFuYWdlZGFnZW50cy52MS5UdXJuU3RvcFJlYXNvbhIMCgR0ZXh0GAIgASgJEiYKBXVzYWdlGAMgASgLMhcubWFuYWdlZGFnZW50cy52MS5Vc2FnZRIrCgVlcnJvchgEIAEoCzIcLm1hbmFnZWRhZ2VudHMudjEuRXJyb3JFdmVudBIRCgl3YWl0c19mb3IYBSADKAkiYQoLU3RyZWFtRW5kZWQSMQoGcmVhc29uGAEgASgOMiEubWFuYWdlZGFnZW50cy52MS5TdHJlYW1FbmRSZWFzb24SEAoIbGFzdF9zZXEYAiABKAQSDQoFZmluYWwYAyABKAgqtAQKDlR1cm5TdG9wUmVhc29uEiAKHFRVUk5fU1RPUF9SRUFTT05fVU5TUEVDSUZJRUQQABIdChlUVVJOX1NUT1BfUkVBU09OX0VORF9UVVJOEAESJAogVFVSTl9TVE9QX1JFQVNPTl9SRVFVSVJFU19BQ1RJT04QAhIfChtUVVJOX1NUT1BfUkVBU09OX01BWF9UT0tFTlMQAxIgChxUVVJOX1NUT1BfUkVBU09OX0lOVEVSUlVQVEVEEAQSHAoYVFVSTl9TVE9QX1JFQVNPTl9SRUZVU0FMEAUSJAogVFVSTl9TVE9QX1JFQVNPTl9NQVhfVE9PTF9ST1VORFMQBhIrCidUVVJOX1NUT1BfUkVBU09OX01BWF9PVVRDT01FX0lURVJBVElPTlMQBxIhCh1UVVJOX1NUT1BfUkVBU09OX1RPS0VOX0JVREdFVBAIEiYKIlRVUk5fU1RPUF9SRUFTT05fUkVUUklFU19FWEhBVVNURUQQCRIaChZUVVJOX1NUT1BfUkVBU09OX0VSUk9SEAoSHAoYVFVSTl9TVE9QX1JFQVNPTl9EUk9QUEVEEAsSJgoiVFVSTl9TVE9QX1JFQVNPTl9PVVRDT01FX0VWQUxVQVRFRBAMEh4KGlRVUk5fU1RPUF9SRUFTT05fQ09NUExFVEVEEA0SGwoXVFVSTl9TVE9QX1JFQVNPTl9GQUlMRUQQDhIdChlUVVJOX1NUT1BfUkVBU09OX0FSQ0hJVkVEEA8q8wEKD1N0cmVhbUVuZFJlYXNvbhIhCh1TVFJFQU1fRU5EX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG1NUUkVBTV9FTkRfUkVBU09OX0NPTVBMRVRFRBABEhwKGFNUUkVBTV9FTkRfUkVBU09OX0ZBSUxFRBACEh4KGlNUUkVBTV9FTkRfUkVBU09OX0FSQ0hJVkVEEAMSHQoZU1RSRUFNX0VORF9SRUFTT05fREVMRVRFRBAEEh4KGlNUUkVBTV9FTkRfUkVBU09OX0RSQUlOSU5HEAUSHwobU1RSRUFNX0VORF9SRUFTT05fVFVSTl9PVkVSEAZCcgoaaW8uZ2l0aHViLm1hbmFnZWRhZ2VudHMudjFQAVpSZ2l0aHViLmNvbS9tYW5hZ2VkYWdlbnRzL21hbmFnZWRhZ2VudHMvY2xpZW50cy9nby9tYW5hZ2VkYWdlbnRzL3YxO21hbmFnZWRhZ2VudHN2MWIGcHJvdG8z", [file_managedagents_v1_event, file_managedagents_v1_model, file_managedagents_v1_session, file_managedagents_v1_status_event]);
 
 /**
  * The first message of a stream.
@@ -436,6 +440,150 @@ export const StreamProgressSchema: GenMessage<StreamProgress, {jsonType: StreamP
   messageDesc(file_managedagents_v1_stream, 6);
 
 /**
+ * Where the turn stands that a stream follows. Sent once the head is reached, again whenever it changed, and before
+ * `ended` once the turn is over. Each is whole: what is no longer in it is no longer so.
+ *
+ * @generated from message managedagents.v1.StreamTurn
+ */
+export type StreamTurn = Message<"managedagents.v1.StreamTurn"> & {
+  /**
+   * What the session waits for from its client, as Status gives it: also what an earlier turn waits for, which keeps this
+   * one from beginning. May be ahead of the events that were sent, never behind them.
+   *
+   * @generated from field: repeated managedagents.v1.PendingAction pending_actions = 1;
+   */
+  pendingActions: PendingAction[];
+
+  /**
+   * How the turn ended, or that it waits beyond its deadline. Absent: it goes on.
+   *
+   * @generated from field: managedagents.v1.TurnResult result = 2;
+   */
+  result?: TurnResult | undefined;
+};
+
+/**
+ * Where the turn stands that a stream follows. Sent once the head is reached, again whenever it changed, and before
+ * `ended` once the turn is over. Each is whole: what is no longer in it is no longer so.
+ *
+ * @generated from message managedagents.v1.StreamTurn
+ */
+export type StreamTurnJson = {
+  /**
+   * What the session waits for from its client, as Status gives it: also what an earlier turn waits for, which keeps this
+   * one from beginning. May be ahead of the events that were sent, never behind them.
+   *
+   * @generated from field: repeated managedagents.v1.PendingAction pending_actions = 1;
+   */
+  pendingActions?: PendingActionJson[];
+
+  /**
+   * How the turn ended, or that it waits beyond its deadline. Absent: it goes on.
+   *
+   * @generated from field: managedagents.v1.TurnResult result = 2;
+   */
+  result?: TurnResultJson;
+};
+
+/**
+ * Describes the message managedagents.v1.StreamTurn.
+ * Use `create(StreamTurnSchema)` to create a new message.
+ */
+export const StreamTurnSchema: GenMessage<StreamTurn, {jsonType: StreamTurnJson}> = /*@__PURE__*/
+  messageDesc(file_managedagents_v1_stream, 7);
+
+/**
+ * How a turn ended; of an outcome, all its turns together.
+ *
+ * @generated from message managedagents.v1.TurnResult
+ */
+export type TurnResult = Message<"managedagents.v1.TurnResult"> & {
+  /**
+   * Why. REQUIRES_ACTION: it has not ended.
+   *
+   * @generated from field: managedagents.v1.TurnStopReason stop_reason = 1;
+   */
+  stopReason: TurnStopReason;
+
+  /**
+   * What the agent said last in it: the text of the last response that has any. Empty: nothing.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * What its responses cost.
+   *
+   * @generated from field: managedagents.v1.Usage usage = 3;
+   */
+  usage?: Usage | undefined;
+
+  /**
+   * The last error of it that it did not go on from. Absent: there was none.
+   *
+   * @generated from field: managedagents.v1.ErrorEvent error = 4;
+   */
+  error?: ErrorEvent | undefined;
+
+  /**
+   * With REQUIRES_ACTION, the ids of the tool uses that it waits for.
+   *
+   * @generated from field: repeated string waits_for = 5;
+   */
+  waitsFor: string[];
+};
+
+/**
+ * How a turn ended; of an outcome, all its turns together.
+ *
+ * @generated from message managedagents.v1.TurnResult
+ */
+export type TurnResultJson = {
+  /**
+   * Why. REQUIRES_ACTION: it has not ended.
+   *
+   * @generated from field: managedagents.v1.TurnStopReason stop_reason = 1;
+   */
+  stopReason?: TurnStopReasonJson;
+
+  /**
+   * What the agent said last in it: the text of the last response that has any. Empty: nothing.
+   *
+   * @generated from field: string text = 2;
+   */
+  text?: string;
+
+  /**
+   * What its responses cost.
+   *
+   * @generated from field: managedagents.v1.Usage usage = 3;
+   */
+  usage?: UsageJson;
+
+  /**
+   * The last error of it that it did not go on from. Absent: there was none.
+   *
+   * @generated from field: managedagents.v1.ErrorEvent error = 4;
+   */
+  error?: ErrorEventJson;
+
+  /**
+   * With REQUIRES_ACTION, the ids of the tool uses that it waits for.
+   *
+   * @generated from field: repeated string waits_for = 5;
+   */
+  waitsFor?: string[];
+};
+
+/**
+ * Describes the message managedagents.v1.TurnResult.
+ * Use `create(TurnResultSchema)` to create a new message.
+ */
+export const TurnResultSchema: GenMessage<TurnResult, {jsonType: TurnResultJson}> = /*@__PURE__*/
+  messageDesc(file_managedagents_v1_stream, 8);
+
+/**
  * The last message of a stream. A stream that closes without it was cut: reconnect.
  *
  * @generated from message managedagents.v1.StreamEnded
@@ -456,7 +604,7 @@ export type StreamEnded = Message<"managedagents.v1.StreamEnded"> & {
   lastSeq: bigint;
 
   /**
-   * Nothing will ever follow. False: reconnect from `last_seq`.
+   * Nothing that was asked for will ever follow. False: reconnect from `last_seq`.
    *
    * @generated from field: bool final = 3;
    */
@@ -484,7 +632,7 @@ export type StreamEndedJson = {
   lastSeq?: string;
 
   /**
-   * Nothing will ever follow. False: reconnect from `last_seq`.
+   * Nothing that was asked for will ever follow. False: reconnect from `last_seq`.
    *
    * @generated from field: bool final = 3;
    */
@@ -496,7 +644,139 @@ export type StreamEndedJson = {
  * Use `create(StreamEndedSchema)` to create a new message.
  */
 export const StreamEndedSchema: GenMessage<StreamEnded, {jsonType: StreamEndedJson}> = /*@__PURE__*/
-  messageDesc(file_managedagents_v1_stream, 7);
+  messageDesc(file_managedagents_v1_stream, 9);
+
+/**
+ * Why a turn is over. The first ten are those of status.idle.
+ *
+ * @generated from enum managedagents.v1.TurnStopReason
+ */
+export enum TurnStopReason {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: TURN_STOP_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The model was done.
+   *
+   * @generated from enum value: TURN_STOP_REASON_END_TURN = 1;
+   */
+  END_TURN = 1,
+
+  /**
+   * It is open, and waits for answers beyond the deadline.
+   *
+   * @generated from enum value: TURN_STOP_REASON_REQUIRES_ACTION = 2;
+   */
+  REQUIRES_ACTION = 2,
+
+  /**
+   * The answer reached the limit of output tokens.
+   *
+   * @generated from enum value: TURN_STOP_REASON_MAX_TOKENS = 3;
+   */
+  MAX_TOKENS = 3,
+
+  /**
+   * An interrupt ended it.
+   *
+   * @generated from enum value: TURN_STOP_REASON_INTERRUPTED = 4;
+   */
+  INTERRUPTED = 4,
+
+  /**
+   * The model declined to answer.
+   *
+   * @generated from enum value: TURN_STOP_REASON_REFUSAL = 5;
+   */
+  REFUSAL = 5,
+
+  /**
+   * It reached its limit of tool rounds.
+   *
+   * @generated from enum value: TURN_STOP_REASON_MAX_TOOL_ROUNDS = 6;
+   */
+  MAX_TOOL_ROUNDS = 6,
+
+  /**
+   * The outcome was not met within its iterations.
+   *
+   * @generated from enum value: TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS = 7;
+   */
+  MAX_OUTCOME_ITERATIONS = 7,
+
+  /**
+   * The session reached its token budget.
+   *
+   * @generated from enum value: TURN_STOP_REASON_TOKEN_BUDGET = 8;
+   */
+  TOKEN_BUDGET = 8,
+
+  /**
+   * A transient failure of the model outlasted the attempts; `error` says which.
+   *
+   * @generated from enum value: TURN_STOP_REASON_RETRIES_EXHAUSTED = 9;
+   */
+  RETRIES_EXHAUSTED = 9,
+
+  /**
+   * A permanent failure; `error` says which.
+   *
+   * @generated from enum value: TURN_STOP_REASON_ERROR = 10;
+   */
+  ERROR = 10,
+
+  /**
+   * An interrupt dropped the message, or the outcome, from the queue.
+   *
+   * @generated from enum value: TURN_STOP_REASON_DROPPED = 11;
+   */
+  DROPPED = 11,
+
+  /**
+   * What it led to was judged for an outcome.
+   *
+   * @generated from enum value: TURN_STOP_REASON_OUTCOME_EVALUATED = 12;
+   */
+  OUTCOME_EVALUATED = 12,
+
+  /**
+   * The session is completed: its outcome is met.
+   *
+   * @generated from enum value: TURN_STOP_REASON_COMPLETED = 13;
+   */
+  COMPLETED = 13,
+
+  /**
+   * The session is failed.
+   *
+   * @generated from enum value: TURN_STOP_REASON_FAILED = 14;
+   */
+  FAILED = 14,
+
+  /**
+   * The session is archived.
+   *
+   * @generated from enum value: TURN_STOP_REASON_ARCHIVED = 15;
+   */
+  ARCHIVED = 15,
+}
+
+/**
+ * Why a turn is over. The first ten are those of status.idle.
+ *
+ * @generated from enum managedagents.v1.TurnStopReason
+ */
+export type TurnStopReasonJson = "TURN_STOP_REASON_UNSPECIFIED" | "TURN_STOP_REASON_END_TURN" | "TURN_STOP_REASON_REQUIRES_ACTION" | "TURN_STOP_REASON_MAX_TOKENS" | "TURN_STOP_REASON_INTERRUPTED" | "TURN_STOP_REASON_REFUSAL" | "TURN_STOP_REASON_MAX_TOOL_ROUNDS" | "TURN_STOP_REASON_MAX_OUTCOME_ITERATIONS" | "TURN_STOP_REASON_TOKEN_BUDGET" | "TURN_STOP_REASON_RETRIES_EXHAUSTED" | "TURN_STOP_REASON_ERROR" | "TURN_STOP_REASON_DROPPED" | "TURN_STOP_REASON_OUTCOME_EVALUATED" | "TURN_STOP_REASON_COMPLETED" | "TURN_STOP_REASON_FAILED" | "TURN_STOP_REASON_ARCHIVED";
+
+/**
+ * Describes the enum managedagents.v1.TurnStopReason.
+ */
+export const TurnStopReasonSchema: GenEnum<TurnStopReason, TurnStopReasonJson> = /*@__PURE__*/
+  enumDesc(file_managedagents_v1_stream, 0);
 
 /**
  * Why a stream ended.
@@ -545,6 +825,13 @@ export enum StreamEndReason {
    * @generated from enum value: STREAM_END_REASON_DRAINING = 5;
    */
   DRAINING = 5,
+
+  /**
+   * The turn that the stream follows is over; `turn` said how.
+   *
+   * @generated from enum value: STREAM_END_REASON_TURN_OVER = 6;
+   */
+  TURN_OVER = 6,
 }
 
 /**
@@ -552,11 +839,11 @@ export enum StreamEndReason {
  *
  * @generated from enum managedagents.v1.StreamEndReason
  */
-export type StreamEndReasonJson = "STREAM_END_REASON_UNSPECIFIED" | "STREAM_END_REASON_COMPLETED" | "STREAM_END_REASON_FAILED" | "STREAM_END_REASON_ARCHIVED" | "STREAM_END_REASON_DELETED" | "STREAM_END_REASON_DRAINING";
+export type StreamEndReasonJson = "STREAM_END_REASON_UNSPECIFIED" | "STREAM_END_REASON_COMPLETED" | "STREAM_END_REASON_FAILED" | "STREAM_END_REASON_ARCHIVED" | "STREAM_END_REASON_DELETED" | "STREAM_END_REASON_DRAINING" | "STREAM_END_REASON_TURN_OVER";
 
 /**
  * Describes the enum managedagents.v1.StreamEndReason.
  */
 export const StreamEndReasonSchema: GenEnum<StreamEndReason, StreamEndReasonJson> = /*@__PURE__*/
-  enumDesc(file_managedagents_v1_stream, 0);
+  enumDesc(file_managedagents_v1_stream, 1);
 
