@@ -6,7 +6,8 @@ from pathlib import Path
 
 from demo.screen import Screen
 from demo.story import Event, StoryFault
-from managedagents import Client, ToolUnusableError, ToolUse, kind_of, text_of
+from managedagents import Client, ToolUnusableError, kind_of, text_of
+from managedagents.v1 import session_pb2
 from support.server import Server
 from support.stubborn import eventually
 
@@ -32,9 +33,9 @@ async def play(server: Server, screen: Screen) -> None:
             "It writes a file of its workspace and corrects it. Before the shell it has to ask, and we allow it."
         )
         names: dict[str, str] = {}
-        asked: list[ToolUse] = []
+        asked: list[session_pb2.PendingAction] = []
 
-        def allow(use: ToolUse) -> bool:
+        def allow(use: session_pb2.PendingAction) -> bool:
             asked.append(use)
             screen.aside(f"may it? {use.name} {use.input_json}   we say: yes")
             return True

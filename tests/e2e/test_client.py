@@ -15,7 +15,6 @@ from managedagents import (
     OutcomeActiveError,
     RunResult,
     SessionTerminalError,
-    ToolUse,
     confirmation_event,
     current_tool_use_id,
     kind_of,
@@ -189,7 +188,7 @@ async def test_what_confirm_allows_runs_at_the_server_and_what_it_denies_is_told
     async with connected(tmp_path) as (_, client):
         session_id = await bash_session(client, shell("echo yes", "echo no"), {"text": "done"}, **ASKS)
 
-        def confirm(use: ToolUse) -> bool | str:
+        def confirm(use: session_pb2.PendingAction) -> bool | str:
             return True if "yes" in use.input_json else "Not this one."
 
         result = await client.run(session_id, "go", confirm=confirm)
@@ -244,9 +243,9 @@ async def test_a_confirm_that_somebody_else_was_faster_than_holds_nothing_up(tmp
         session_id = await bash_session(client, shell("pwd"), {"text": "done"}, **AT_CLIENT, **ASKS)
         stopped = asyncio.Event()
 
-        async def confirm(use: ToolUse) -> None:
+        async def confirm(use: session_pb2.PendingAction) -> None:
             try:
-                await client.send(session_id, confirmation_event(use.id, True))
+                await client.send(session_id, confirmation_event(use.tool_use_id, True))
                 await asyncio.Event().wait()
             finally:
                 stopped.set()

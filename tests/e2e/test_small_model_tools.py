@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from managedagents import Client, RunResult, ToolUse, kind_of, text_of
+from managedagents import Client, RunResult, kind_of, text_of
+from managedagents.v1 import session_pb2
 from support.server import Server, running
 from support.small_model import MODEL, small_model
 
@@ -88,9 +89,9 @@ async def test_the_model_reads_the_workspace_and_tells_what_is_there_also_after_
 
 async def test_what_the_model_calls_is_confirmed_and_answered_at_the_client(client: Client, base_url: str) -> None:
     session = await reader(client, base_url, permission_policy={"default": "prompt"}, tool_host="client")
-    asked: list[ToolUse] = []
+    asked: list[session_pb2.PendingAction] = []
 
-    def confirm(use: ToolUse) -> bool:
+    def confirm(use: session_pb2.PendingAction) -> bool:
         asked.append(use)
         return True
 

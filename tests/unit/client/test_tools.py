@@ -7,11 +7,11 @@ import pytest
 
 from managedagents import current_tool_use_id, text
 from managedagents._tools import Answer, Answers, Handler
-from managedagents.v1 import content_pb2
+from managedagents._tools import ask as ask_handler
 
 
 async def ask(handler: Handler, input_json: str = "{}") -> Answer:
-    return await Answers().answer("ses_1", "use_1", handler, "tool", input_json)
+    return await ask_handler("use_1", handler, "tool", input_json)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,9 @@ async def test_a_handler_that_raises_is_told_as_an_error() -> None:
     assert await ask(handler) == Answer((text("The tool failed: no such city"),), is_error=True)
 
 
-async def test_a_result_that_json_cannot_hold_is_told_as_an_error() -> None:
-    assert await ask(lambda given: object()) == Answer((text("The tool's answer is no JSON."),), is_error=True)
+@pytest.mark.parametrize("result", [object(), float("nan"), [float("inf")]])
+async def test_a_result_that_json_cannot_hold_is_told_as_an_error(result: Any) -> None:
+    assert await ask(lambda given: result) == Answer((text("The tool's answer is no JSON."),), is_error=True)
 
 
 async def test_an_input_that_is_no_json_is_told_as_an_error() -> None:
@@ -68,39 +69,14 @@ async def test_a_handler_knows_the_id_of_its_use() -> None:
     assert (await ask(lambda given: current_tool_use_id())).content == (text("use_1"),)
 
 
-async def test_an_answer_that_could_not_be_sent_is_kept_and_the_handler_is_not_called_again() -> None:
-    calls = 0
-
-    def handler(given: Any) -> str:
-        nonlocal calls
-        calls += 1
-        return "once"
-
-    answers = Answers()
-    first = await answers.answer("ses_1", "use_1", handler, "tool", "{}")
+def test_a_use_is_taken_once_and_given_back_with_what_could_not_be_sent() -> None:
+    answers, told = Answers(), Answer((text("made"),))
+    assert answers.take("ses_1", "use_1")
+    assert answers.kept("ses_1", "use_1") is None
+    assert not answers.take("ses_1", "use_1")
+    answers.keep("ses_1", "use_1", told)
     assert not answers.in_hand("ses_1", "use_1")
-    assert await answers.answer("ses_1", "use_1", handler, "tool", "{}") == first
-    answers.sent("ses_1", "use_1")
+    assert answers.take("ses_1", "use_1")
+    assert answers.kept("ses_1", "use_1") == told
     assert answers.in_hand("ses_1", "use_1")
-    assert calls == 1
-
-
-async def test_a_handler_that_was_stopped_is_not_called_again_and_the_model_is_told() -> None:
-    calls = 0
-    begun = asyncio.Event()
-
-    async def handler(given: Any) -> content_pb2.Content:
-        nonlocal calls
-        calls += 1
-        begun.set()
-        await asyncio.Event().wait()
-        return text("never")
-
-    answers = Answers()
-    task = asyncio.create_task(answers.answer("ses_1", "use_1", handler, "tool", "{}"))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert (await answers.answer("ses_1", "use_1", handler, "tool", "{}")).is_error
-    assert calls == 1
+    assert answers.take("ses_2", "use_1")

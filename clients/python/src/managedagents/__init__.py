@@ -44,11 +44,20 @@ from managedagents._errors import (
     UnavailableError,
     VersionConflictError,
 )
-from managedagents._events import Message, kind_of, outcome_event, stop_reason_of, text, text_of, user_event
-from managedagents._follow import Follow, FollowItem
+from managedagents._events import (
+    Message,
+    confirmation_event,
+    kind_of,
+    outcome_event,
+    result_event,
+    stop_reason_of,
+    text,
+    text_of,
+    user_event,
+)
+from managedagents._follow import Follow, FollowItem, TurnItem
 from managedagents._run import Confirm, OnEvent, RunResult
 from managedagents._tools import Handler, Tools, current_tool_use_id
-from managedagents._uses import ToolUse, confirmation_event, result_event, use_of, use_that_waits
 
 __all__ = [
     "TLS",
@@ -84,9 +93,9 @@ __all__ = [
     "ServerFaultError",
     "SessionTerminalError",
     "ToolUnusableError",
-    "ToolUse",
     "ToolUseClosedError",
     "Tools",
+    "TurnItem",
     "UnauthenticatedError",
     "UnavailableError",
     "VersionConflictError",
@@ -102,7 +111,5 @@ __all__ = [
     "stop_reason_of",
     "text",
     "text_of",
-    "use_of",
-    "use_that_waits",
     "user_event",
 ]

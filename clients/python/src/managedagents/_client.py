@@ -18,7 +18,7 @@ from managedagents._definition import (
     parse_overrides,
 )
 from managedagents._events import Message, user_event
-from managedagents._follow import Follow, FollowItem
+from managedagents._follow import Follow, FollowItem, TurnItem
 from managedagents._run import Confirm, OnEvent, Run, RunResult
 from managedagents._tools import Answers, Tools
 from managedagents.v1 import agent_pb2, event_pb2, service_pb2, service_pb2_grpc, session_pb2, user_event_pb2
@@ -132,6 +132,7 @@ class Client:
         kinds: Sequence[str] = (),
         log_id: str | None = None,
         deltas: Literal[False] = False,
+        turn: Literal[0] = 0,
     ) -> Follow[event_pb2.SessionEvent]: ...
 
     @overload
@@ -143,7 +144,20 @@ class Client:
         kinds: Sequence[str] = (),
         log_id: str | None = None,
         deltas: bool,
+        turn: Literal[0] = 0,
     ) -> Follow[FollowItem]: ...
+
+    @overload
+    def follow(
+        self,
+        session_id: str,
+        from_seq: int | None = 0,
+        *,
+        kinds: Sequence[str] = (),
+        log_id: str | None = None,
+        deltas: bool = False,
+        turn: int,
+    ) -> Follow[TurnItem]: ...
 
     def follow(
         self,
@@ -153,12 +167,15 @@ class Client:
         kinds: Sequence[str] = (),
         log_id: str | None = None,
         deltas: bool = False,
-    ) -> Follow[event_pb2.SessionEvent] | Follow[FollowItem]:
+        turn: int = 0,
+    ) -> Follow[event_pb2.SessionEvent] | Follow[FollowItem] | Follow[TurnItem]:
         """Follow a session: all events after `from_seq`, then what comes, across cuts and restarts of the server.
 
         `from_seq`: 0 is the whole log; None is only what comes from now on. `kinds`: only these, say `agent.message`;
         empty is all. `log_id`: the history that `from_seq` belongs to, from an earlier follow. `deltas`: also what a
         model is in the middle of saying.
+        `turn`: the seq of a message or outcome: only the events of its turn, and where it stands as `StreamTurn`, until
+        it is over; 0 is the whole session.
         """
         return Follow(
             self._calls,
@@ -168,6 +185,7 @@ class Client:
             log_id=log_id,
             kinds=kinds,
             deltas=deltas,
+            turn=turn,
             heartbeat_timeout=self._heartbeat_timeout,
         )
 

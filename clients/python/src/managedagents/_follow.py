@@ -18,7 +18,10 @@ from managedagents.v1 import event_pb2, service_pb2, service_pb2_grpc, stream_pb
 FollowItem = event_pb2.SessionEvent | stream_pb2.StreamDelta | stream_pb2.StreamDeltaDiscarded
 """What a follow with deltas yields."""
 
-Item = TypeVar("Item", bound=FollowItem)
+TurnItem = FollowItem | stream_pb2.StreamTurn
+"""What a follow of a turn yields."""
+
+Item = TypeVar("Item", bound=TurnItem)
 
 logger = logging.getLogger("managedagents")
 
@@ -35,6 +38,9 @@ class Follow(Generic[Item]):
 
     With deltas the items are also `StreamDelta` and `StreamDeltaDiscarded`. When a stream is cut in the middle of a
     response, a `StreamDeltaDiscarded` for it comes out here: what the next stream tells of it starts over.
+
+    Of a turn the items are also `StreamTurn`, and it is over with the turn. Events of a kind that this version of the
+    client does not know are left out.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class Follow(Generic[Item]):
         log_id: str | None,
         kinds: Sequence[str],
         deltas: bool,
+        turn: int,
         heartbeat_timeout: float,
     ) -> None:
         self.session_id = session_id
@@ -59,7 +66,7 @@ class Follow(Generic[Item]):
         self.ended: stream_pb2.StreamEnded | None = None
         """How the session's events ended for good (`reason`, `last_seq`). None: they did not, as far as is known."""
         self._calls, self._stub = calls, stub
-        self._kinds, self._deltas = tuple(kinds), deltas
+        self._kinds, self._deltas, self._turn = tuple(kinds), deltas, turn
         self._heartbeat_timeout = heartbeat_timeout
         self._backoff = Backoff()
         self._lost_at: float | None = None
@@ -84,7 +91,7 @@ class Follow(Generic[Item]):
     ) -> None:
         await self.aclose()
 
-    async def _run(self) -> AsyncGenerator[FollowItem, None]:
+    async def _run(self) -> AsyncGenerator[TurnItem, None]:
         while not self._is_over():
             call = self._stub.StreamEvents(self._request(), metadata=self._calls.metadata)
             try:
@@ -137,6 +144,7 @@ class Follow(Generic[Item]):
             include_deltas=self._deltas,
             kinds=self._kinds,
             log_id=self.log_id,
+            turn=self._turn,
         )
 
     async def _read(
@@ -152,7 +160,7 @@ class Follow(Generic[Item]):
         self._calls.heard()
         return message
 
-    def _take(self, message: service_pb2.StreamEventsResponse) -> Iterator[FollowItem]:
+    def _take(self, message: service_pb2.StreamEventsResponse) -> Iterator[TurnItem]:
         """What a message has for the caller. A kind of message that is not known here has nothing."""
         which = message.WhichOneof("message")
         if which != "opened":
@@ -162,7 +170,7 @@ class Follow(Generic[Item]):
         if which == "opened":
             self._open(message.opened)
         elif which == "batch":
-            yield from filter(self._advance, message.batch.events)
+            yield from filter(self._is_news, message.batch.events)
             self._move(message.batch.through_seq)
         elif which == "caught_up":
             self.caught_up = True
@@ -175,6 +183,8 @@ class Follow(Generic[Item]):
             yield message.delta_discarded
         elif which == "progress":
             self._move(message.progress.through_seq)
+        elif which == "turn":
+            yield message.turn
         elif which == "ended":
             self._end(message.ended)
 
@@ -191,14 +201,14 @@ class Follow(Generic[Item]):
             raise _Cut("the server is shutting down")
         self.ended = ended
 
-    def _advance(self, event: event_pb2.SessionEvent) -> bool:
-        """Whether the event is new. The seq moves before the caller gets the event."""
+    def _is_news(self, event: event_pb2.SessionEvent) -> bool:
+        """Whether the event is new, and of a kind that is known here. The seq moves before the caller gets it."""
         after = self.through_seq or 0
         if event.seq <= after:
             return False
-        if not self._kinds and event.seq != after + 1:
+        if not (self._kinds or self._turn) and event.seq != after + 1:
             raise PromiseBrokenError(f"seq {event.seq} came after {after} in {self.session_id}")
         if self._half_told is not None and event.response_id == self._half_told.response_id:
             self._half_told = None
         self.through_seq = event.seq
-        return True
+        return event.WhichOneof("payload") is not None

@@ -38,47 +38,46 @@ class Answer:
     is_error: bool = False
 
 
-_BROKEN_OFF = Answer((text("The tool was stopped before it was done; what it did is not known."),), is_error=True)
+STOPPED = Answer((text("The tool was stopped before it was done; what it did is not known."),), is_error=True)
 
 
 class Answers:
-    """Calls each handler at most once for a use, however many runs of this client see it."""
+    """Sees to it that a handler is called at most once for a use, however many runs of this client meet it."""
 
     def __init__(self) -> None:
-        # None: at work, or sent.
+        # None: in hand.
         self._known: OrderedDict[tuple[str, str], Answer | None] = OrderedDict()
 
-    async def answer(self, session_id: str, use_id: str, handler: Handler, name: str, input_json: str) -> Answer:
-        """The answer to a use that is not yet in hand (`in_hand`). It is kept until `sent`, in case sending fails."""
-        key = (session_id, use_id)
-        known = self._known.get(key)
-        if known is not None:
-            return known
-        self._known[key] = None
+    def take(self, session_id: str, use_id: str) -> bool:
+        """Take a use in hand. False: it is already, or was answered."""
+        if self.in_hand(session_id, use_id):
+            return False
+        self._known.setdefault((session_id, use_id))
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        answer = _BROKEN_OFF
-        try:
-            answer = await _ask(use_id, handler, name, input_json)
-        finally:
-            self._known[key] = answer
-        return answer
+        return True
 
     def in_hand(self, session_id: str, use_id: str) -> bool:
         """A handler is at work on the use, or its answer was sent."""
-        return self._known.get((session_id, use_id), _BROKEN_OFF) is None
+        return self._known.get((session_id, use_id), STOPPED) is None
 
-    def sent(self, session_id: str, use_id: str) -> None:
-        """The answer is in the log, or the use is closed: it need not be kept."""
-        self._known[session_id, use_id] = None
+    def kept(self, session_id: str, use_id: str) -> Answer | None:
+        """Of a use that was just taken, the answer that was kept; from here on it is in hand."""
+        answer, self._known[session_id, use_id] = self._known.get((session_id, use_id)), None
+        return answer
+
+    def keep(self, session_id: str, use_id: str, answer: Answer) -> None:
+        """Give a use out of hand, with the answer that could not be sent."""
+        self._known[session_id, use_id] = answer
 
 
-async def _ask(use_id: str, handler: Handler, name: str, input_json: str) -> Answer:
+async def ask(use_id: str, handler: Handler, name: str, input_json: str) -> Answer:
+    """What the handler answers to a use. The words are the same in every language: the model reads them, and the log
+    keeps them."""
     try:
         given = json.loads(input_json) if input_json else {}
     except ValueError:
         return _failed("The input is no JSON.")
-    # The same words in every language: they are what the model reads, and what the log keeps.
     words, token = "The tool failed: {}", _current.set(use_id)
     try:
         result = await call(handler, given)
@@ -112,7 +111,7 @@ def _content(result: Any) -> tuple[content_pb2.Content, ...]:
         return (text(result),)
     if isinstance(result, Sequence) and result and all(isinstance(item, content_pb2.Content) for item in result):
         return tuple(result)
-    return (text(json.dumps(result, ensure_ascii=False, separators=(",", ":"))),)
+    return (text(json.dumps(result, allow_nan=False, ensure_ascii=False, separators=(",", ":"))),)
 
 
 def _failed(words: str) -> Answer:

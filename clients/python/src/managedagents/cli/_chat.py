@@ -3,19 +3,20 @@
 import asyncio
 import importlib.util
 import sys
+from collections.abc import Sequence
 
 import click
 
 from managedagents._client import Client
 from managedagents._errors import ManagedAgentsError, ToolUseClosedError
-from managedagents._events import text, user_event
+from managedagents._events import confirmation_event, result_event, text, user_event
 from managedagents._follow import Follow, FollowItem
-from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
 from managedagents.cli._connection import connection_options, fail, settings, show_notices
 from managedagents.cli._output import status_name
 from managedagents.cli._phrases import wanted_words
 from managedagents.cli._screen import Screen
 from managedagents.cli._terminal import plain
+from managedagents.cli._uses import is_asking, name_of
 from managedagents.v1 import event_pb2, session_pb2, user_event_pb2
 
 _TERMINAL = frozenset(
@@ -103,9 +104,10 @@ class _Chat:
                 waiting = self._go_on()
                 if waiting is None:
                     return 1
-                for use in waiting:
-                    if not self._answer(use):
-                        click.secho(f"· the turn still waits for {wanted_words(use)}: {use.name}", dim=True, err=True)
+                for action in waiting:
+                    if not self._answer(action):
+                        still = f"· the turn still waits for {wanted_words(action)}: {name_of(action)}"
+                        click.secho(still, dim=True, err=True)
                         return 1
                 if not waiting:
                     line = self._line("> ")
@@ -134,7 +136,7 @@ class _Chat:
             click.echo(err=self._screen.elsewhere)
             raise _Leave from None
 
-    def _go_on(self) -> list[ToolUse] | None:
+    def _go_on(self) -> Sequence[session_pb2.PendingAction] | None:
         """Show what happens until the person is needed: for these uses, or (none) for the next message."""
         interrupted = False
         while True:
@@ -147,13 +149,13 @@ class _Chat:
                 interrupted = True
                 self._runner.run(self._client.interrupt(self._session))
 
-    async def _watch(self) -> list[ToolUse] | None:
+    async def _watch(self) -> Sequence[session_pb2.PendingAction] | None:
         async with self._client.follow(self._session, self._seq, deltas=True) as items:
             while True:
                 status = await self._client.status(self._session)
                 await self._show_until(items, status.head_seq)
                 if status.pending_actions and not status.paused:
-                    return [use_that_waits(action) for action in status.pending_actions]
+                    return status.pending_actions
                 if status.status in _TERMINAL:
                     click.secho(f"· the session is {status_name(status.status)}", dim=True, err=True)
                     return None
@@ -180,21 +182,22 @@ class _Chat:
     def _send(self, event: user_event_pb2.UserEvent) -> None:
         self._sent.add(self._runner.run(self._client.send(self._session, event)))
 
-    def _answer(self, use: ToolUse) -> bool:
+    def _answer(self, action: session_pb2.PendingAction) -> bool:
         """False: the input ended."""
-        if use.needs_confirmation:
-            line = self._line(f"allow {use.name} {use.input_json}? [y, or why not] ")
+        name = name_of(action)
+        if is_asking(action):
+            line = self._line(f"allow {name} {action.input_json}? [y, or why not] ")
         else:
-            line = self._line(f"{use.name}: ")
+            line = self._line(f"{name}: ")
         if line is None:
             return False
-        if use.needs_confirmation:
+        if is_asking(action):
             allowed = line.strip().lower() in ("y", "yes")
-            event = confirmation_event(use.id, allowed or line.strip() or False)
+            event = confirmation_event(action.tool_use_id, allowed or line.strip() or False)
         else:
             is_error = line.startswith("!")
             words = line.removeprefix("!").strip()
-            event = result_event(use, (text(words),) if words else (), is_error)
+            event = result_event(action, (text(words),) if words else (), is_error)
         try:
             self._send(event)
         except ToolUseClosedError:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from managedagents._events import text_of
-from managedagents._uses import ToolUse
-from managedagents.v1 import agent_event_pb2, model_pb2, status_event_pb2, user_event_pb2
+from managedagents.cli._uses import is_asking
+from managedagents.v1 import agent_event_pb2, model_pb2, session_pb2, status_event_pb2, user_event_pb2
 
 _CAUSES: Mapping[int, str] = {
     status_event_pb2.ERROR_CODE_MODEL_RATE_LIMITED: "the provider asks to slow down",
@@ -59,9 +59,9 @@ _LINE = 120
 """Characters of a use or a result that a chat shows; the log has all of it."""
 
 
-def wanted_words(use: ToolUse) -> str:
+def wanted_words(action: session_pb2.PendingAction) -> str:
     """What a tool use waits for."""
-    return "a confirmation" if use.needs_confirmation else "an answer"
+    return "a confirmation" if is_asking(action) else "an answer"
 
 
 def shortened(words: str) -> str:

@@ -3,9 +3,9 @@
 import click
 
 from managedagents._events import kind_of, stop_reason_of, text_of
-from managedagents._uses import use_of
 from managedagents.cli._phrases import verdict_words
 from managedagents.cli._terminal import plain
+from managedagents.cli._uses import use_of
 from managedagents.v1 import agent_event_pb2, event_pb2, status_event_pb2, user_event_pb2
 
 _COLOURS = {"user": "cyan", "agent": "green", "status": "blue", "outcome": "magenta", "error": "red"}
@@ -26,7 +26,7 @@ def words_of(event: event_pb2.SessionEvent) -> str:
     """What an event says, without its kind. Empty: its kind says it all."""
     use = use_of(event)
     if use is not None:
-        asks = "asks: " if use.needs_confirmation else ""
+        asks = "asks: " if use.asks else ""
         return f"{asks}{use.name} {use.input_json} ({use.id})"
     which = event.WhichOneof("payload")
     payload = getattr(event, which) if which else None

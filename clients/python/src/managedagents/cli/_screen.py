@@ -6,7 +6,6 @@ import click
 
 from managedagents._events import stop_reason_of, text_of
 from managedagents._follow import FollowItem
-from managedagents._uses import use_of
 from managedagents.cli._phrases import (
     advice,
     decision_words,
@@ -19,6 +18,7 @@ from managedagents.cli._phrases import (
 )
 from managedagents.cli._render import code_name, words_of
 from managedagents.cli._terminal import has_colours, plain
+from managedagents.cli._uses import use_of
 from managedagents.v1 import event_pb2, status_event_pb2, stream_pb2
 
 # Nothing to show: the prompt, or what stands beside it, says it already.

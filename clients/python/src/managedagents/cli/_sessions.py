@@ -7,12 +7,12 @@ import click
 
 from managedagents._client import Client
 from managedagents._definition import Filled, read
-from managedagents._uses import use_that_waits
 from managedagents.cli._connection import asks_server, settings
 from managedagents.cli._declare import FILE, document_of, placing
 from managedagents.cli._output import json_line, status_name, table, tell, tell_done, tokens_words, when
 from managedagents.cli._phrases import wanted_words
 from managedagents.cli._terminal import plain
+from managedagents.cli._uses import name_of
 from managedagents.v1 import service_pb2, session_pb2
 
 
@@ -93,8 +93,8 @@ async def status(client: Client, session: str) -> None:
     found = await client.status(session)
     lines = [f"{status_name(found.status)} at seq {found.head_seq}{_more(found)}"]
     lines += [
-        f"waits for {wanted_words(use)}: {plain(use.name)} {plain(use.input_json)}  ({use.id})"
-        for use in map(use_that_waits, found.pending_actions)
+        f"waits for {wanted_words(action)}: {plain(name_of(action))} {plain(action.input_json)}  ({action.tool_use_id})"
+        for action in found.pending_actions
     ]
     tell(found, "\n".join(lines))
 

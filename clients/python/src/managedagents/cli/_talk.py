@@ -4,11 +4,10 @@ import click
 from google.protobuf import json_format
 
 from managedagents._client import Client
-from managedagents._events import outcome_event, text, user_event
-from managedagents._uses import ToolUse, confirmation_event, result_event, use_that_waits
+from managedagents._events import confirmation_event, outcome_event, result_event, text, user_event
 from managedagents.cli._connection import asks_server
 from managedagents.cli._output import tell
-from managedagents.v1 import service_pb2, user_event_pb2
+from managedagents.v1 import service_pb2, session_pb2, user_event_pb2
 
 
 def _event(_context: click.Context, _parameter: click.Parameter, value: str | None) -> user_event_pb2.UserEvent | None:
@@ -57,10 +56,13 @@ async def answer(client: Client, session: str, use_id: str, words: str, is_error
 
     One that waits for permission is answered by `confirm`.
     """
-    waiting = [use_that_waits(action) for action in (await client.status(session)).pending_actions]
+    waiting = (await client.status(session)).pending_actions
     # Where nothing of this id waits, the server says why.
-    use = next((use for use in waiting if use.id == use_id), ToolUse(use_id, "", "", "custom", False, True))
-    _tell_seq(await client.send(session, result_event(use, (text(words),) if words else (), is_error)))
+    action = next((action for action in waiting if action.tool_use_id == use_id), None)
+    action = action or session_pb2.PendingAction(
+        tool_use_id=use_id, kind=session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT
+    )
+    _tell_seq(await client.send(session, result_event(action, (text(words),) if words else (), is_error)))
 
 
 @click.command()
