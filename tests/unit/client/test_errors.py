@@ -70,6 +70,13 @@ def test_no_server_is_told_with_its_address() -> None:
     assert is_passing(never)
 
 
+def test_a_stream_that_a_proxy_reset_was_cut_and_a_fault_of_the_server_was_not() -> None:
+    reset = error_of(failure(grpc.StatusCode.INTERNAL), "host:1", answered=True)
+    assert isinstance(reset, NoAnswerError)
+    assert is_passing(reset)
+    assert not is_passing(error(grpc.StatusCode.INTERNAL, "INTERNAL"))
+
+
 def test_another_service_is_told_as_such() -> None:
     other = error_of(failure(grpc.StatusCode.UNIMPLEMENTED), "host:1", answered=False)
     assert isinstance(other, NotThisServiceError)

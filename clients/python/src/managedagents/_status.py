@@ -18,9 +18,10 @@ from managedagents._errors import (
 DOMAIN = "managedagents"
 _DETAILS_KEY = "grpc-status-details-bin"
 
-# What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED; a cancellation of our
-# own never becomes a status.
-_CUT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+# What a cut connection looks like, where the status is none of the service's own. A server that stops, or a proxy, ends
+# a call with CANCELLED (a cancellation of our own never becomes a status); a proxy that resets a stream in its middle,
+# with INTERNAL.
+_CUT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL})
 
 
 def error_of(failure: grpc.aio.AioRpcError, address: str, *, answered: bool) -> ManagedAgentsError:
@@ -42,7 +43,8 @@ def error_of(failure: grpc.aio.AioRpcError, address: str, *, answered: bool) -> 
 
 def is_passing(error: ManagedAgentsError) -> bool:
     """Whether asking again, with the same request id, may help."""
-    return error.retry_after is not None or error.code in _CUT
+    is_away = error.code is grpc.StatusCode.UNAVAILABLE or isinstance(error, NoAnswerError)
+    return is_away or error.retry_after is not None
 
 
 def _details(failure: grpc.aio.AioRpcError) -> tuple[Any, dict[str, Any]]:
