@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from managedagents import Client, FromSeqBeyondHeadError, LogReplacedError, PromiseBrokenError
+from managedagents.v1 import event_pb2, stream_pb2
 from managedagents.v1 import service_pb2 as pb
-from managedagents.v1 import stream_pb2
 from support.fake_service import Context, FakeService, Follower, refuse, serving
 from support.stream_messages import Response, batch, ended, opened, progress
 
@@ -178,3 +178,24 @@ async def test_a_session_that_was_deleted_while_the_stream_was_cut_has_ended() -
         assert [event.seq async for event in items] == [1, 2]
     assert items.ended is not None
     assert items.ended.reason == stream_pb2.STREAM_END_REASON_DELETED
+
+
+async def test_what_a_later_proto_has_is_passed_over_and_counted() -> None:
+    later = bytes([0xFA, 0x7F, 0x02, 0x0A, 0x00])  # A field 2047, which no message here has.
+
+    async def follow(request: pb.StreamEventsRequest, context: Context) -> AsyncIterator[Response]:
+        yield opened()
+        yield Response.FromString(later)
+        strange = event_pb2.SessionEvent.FromString(event_pb2.SessionEvent(seq=2).SerializeToString() + later)
+        for message in (
+            batch(1, 1),
+            Response(batch=stream_pb2.EventBatch(events=[strange], through_seq=2)),
+            batch(3, 3),
+        ):
+            yield message
+        yield ended(3)
+
+    async with serving(FakeService(follow=follow)) as address, Client.connect(address) as client:
+        events = client.follow("ses_1")
+        assert [event.seq async for event in events] == [1, 3]
+    assert events.through_seq == 3
