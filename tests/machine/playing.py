@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from machine.turns import check_turns
 from managedagents.v1 import agent_pb2, session_pb2
 from managedagents.v1 import service_pb2 as pb
 from support.calls import Event, answer, message, outcome, scripted
@@ -177,6 +178,7 @@ class Play:
         assert self.seen.terminal or sorted(first) == sorted({*begun, *dropped} - further)
         assert not set(begun) & set(dropped)
         assert list(dict.fromkeys(begun)) == sorted(set(begun))
+        await check_turns(self.client.stub, self.session_id, events)
 
     async def add_up(self) -> None:
         """The sessions of the agent ran as they were pinned, and cost what it says."""

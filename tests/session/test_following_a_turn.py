@@ -10,37 +10,13 @@ from managedagents.v1 import service_pb2 as pb
 from managedagents.v1 import session_pb2, status_event_pb2, stream_pb2
 from support.calls import answer, follow, kind, log, message, outcome, refused, scripted, send, start, until
 from support.driven import drive
+from support.followed_turn import Followed, followed, why
 from support.outcomes import A_WHILE, CRITERIA, MET, NOT_MET, SLOW, begin, towards
 from support.server import Stub
 
 TOOL = {"tool_calls": [{"name": "deploy", "input_json": '{"to": "prod"}'}]}
 TWO_TOOLS = {"tool_calls": [{"name": "deploy"}, {"name": "deploy"}]}
 SLOWLY = {"text": "a long story", "delay": "600s"}
-
-
-class Followed:
-    """One stream over a turn, read to its end."""
-
-    def __init__(self, messages: list[pb.StreamEventsResponse]) -> None:
-        self.events = [event for message in messages for event in message.batch.events]
-        self.seqs = [event.seq for event in self.events]
-        self.turns = [message.turn for message in messages if message.HasField("turn")]
-        self.result = self.turns[-1].result if self.turns else None
-        self.end = stream_pb2.StreamEndReason.Name(messages[-1].ended.reason).removeprefix("STREAM_END_REASON_")
-
-    @property
-    def why(self) -> str:
-        assert self.result is not None
-        return why(self.result)
-
-
-def why(result: stream_pb2.TurnResult) -> str:
-    return stream_pb2.TurnStopReason.Name(result.stop_reason).removeprefix("TURN_STOP_REASON_")
-
-
-async def followed(stub: Stub, session_id: str, turn: int, from_seq: int | None = 0, **request: Any) -> Followed:
-    asked = pb.StreamEventsRequest(session_id=session_id, turn=turn, from_seq=from_seq, **request)
-    return Followed([reply async for reply in stub.StreamEvents(asked)])
 
 
 class Watched:
