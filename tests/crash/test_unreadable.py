@@ -151,3 +151,36 @@ async def test_a_checkpoint_is_a_cache_that_is_made_anew(server: Server, stub: S
     await session.comes("status.idle end_turn")
     assert (await session.lines())[7:] == [f"5 {line}" for line in ["user.custom_tool_result", *TURN[1:]]]
     assert server.stderr().count("cannot be read") == 0
+
+
+LOSE_EVENT = f"DELETE FROM events WHERE seq = {BROKEN}"
+LOSE_LAST_EVENT = "DELETE FROM events WHERE seq = 7"
+
+
+@pytest.mark.parametrize(
+    ("damage", "asked", "seqs", "unreadable"),
+    [
+        pytest.param(BREAK_EVENT, {}, [1, 2], BROKEN, id="broken"),
+        pytest.param(BREAK_EVENT, {"kinds": ["user.message", "agent.message"]}, [1], BROKEN, id="broken, some kinds"),
+        pytest.param(BREAK_EVENT, {"turn": 1}, [1, 2], BROKEN, id="broken, a turn"),
+        pytest.param(LOSE_EVENT, {}, [1, 2], BROKEN, id="lost"),
+        pytest.param(LOSE_EVENT, {"kinds": ["user.message"]}, [1], BROKEN, id="lost, some kinds"),
+        pytest.param(LOSE_LAST_EVENT, {}, [1, 2, 3, 4, 5, 6], 7, id="lost at the head"),
+    ],
+)
+async def test_a_stream_ends_at_what_cannot_be_read_also_in_a_session_that_nobody_has_woken(
+    server: Server, stub: Stub, damage: str, asked: dict[str, object], seqs: list[int], unreadable: int
+) -> None:
+    session, _ = await with_a_history(stub)
+    await damaged(server, damage)
+    seen: list[int] = []
+    request = pb.StreamEventsRequest(session_id=session.session_id, from_seq=0, **asked)  # type: ignore[arg-type]
+
+    async def read() -> None:
+        async for reply in stub.StreamEvents(request):
+            seen.extend(event.seq for event in reply.batch.events)
+            assert not reply.HasField("caught_up"), "the head was not reached"
+
+    said = await refused(read())
+    assert (said.reason, said.metadata) == ("EVENT_UNREADABLE", {"seq": str(unreadable)})
+    assert seen == seqs

@@ -26,6 +26,7 @@ class Stretch(NamedTuple):
 
     frames: Sequence[bytes]
     last_seq: int
+    """Counted, not read: where a row is missing, the last frame's is another."""
     last_kind: str
 
 

@@ -234,7 +234,7 @@ def stretch(db: Db, session: int, after: int, most_rows: int, most_bytes: int) -
     rows.close()
     last = after + len(frames)
     kind = db.execute("SELECT kind FROM events WHERE session = ? AND seq = ?", (session, last)).fetchone()
-    return Stretch(frames, last, kind[0]) if frames and kind is not None else None
+    return Stretch(frames, last, "" if kind is None else kind[0]) if frames else None
 
 
 def frames(db: Db, session: int) -> list[bytes]:

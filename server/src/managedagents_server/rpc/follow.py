@@ -75,7 +75,9 @@ class Followers:
         )
         await write(pb.StreamEventsResponse(opened=opened).SerializeToString())
         end = _ENDED_AS.get(session_pb2.SessionStatus.ValueType(state.state))
-        await self._serve(Follower(request, write, feed, row.key, after, end, turn, self._log, self._limits))
+        await self._serve(
+            Follower(request, write, feed, row.key, row.head_seq, after, end, turn, self._log, self._limits)
+        )
 
     async def _turn(self, row: SessionRow, seq: int) -> Turn | None:
         """The turn that the event of this seq belongs to."""

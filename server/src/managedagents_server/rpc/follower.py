@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from google.protobuf.message import DecodeError
+
+from managedagents.v1 import event_pb2, session_pb2, stream_pb2
 from managedagents.v1 import service_pb2 as pb
-from managedagents.v1 import session_pb2, stream_pb2
 from managedagents_server.log import EventRow, Feed, Log
 from managedagents_server.session.frames import from_row, varint
 from managedagents_server.session.live import LiveCursor, LiveEnd, LiveResponse
@@ -33,6 +35,8 @@ class Follower:
     write: Write
     feed: Feed
     session: int
+    head: int
+    """The head of the log when the stream opened."""
     after: int
     """Only later events are sent."""
     end: stream_pb2.StreamEndReason.ValueType | None
@@ -47,6 +51,9 @@ class Follower:
     """The cursor at which it was looked at last what the session waits for."""
     told: stream_pb2.StreamTurn | None = None
     """Where the turn stood when the client was told last."""
+    doubts: bool = field(init=False)
+    """Something in the log could not be read, or was gone: one bad frame makes a whole message unreadable, so from here
+    on events are looked at one by one."""
     caught_up: bool = False
     scanned: int = 0
     """Filtered events since the last message."""
@@ -57,6 +64,8 @@ class Follower:
     def __post_init__(self) -> None:
         # How a turn stands is made of all its events, whichever of them are sent.
         self.cursor = self.after if self.turn is None else self.turn.seq - 1
+        # It takes events one by one, and cannot take one back.
+        self.doubts = self.turn is not None
 
     @property
     def _through(self) -> int:
@@ -79,7 +88,7 @@ class Follower:
         if self.turn is not None and self.turn.over:
             return False
         rows = self.feed.after(self.cursor)
-        if rows is None and not self._filters and self.end != stream_pb2.STREAM_END_REASON_FAILED:
+        if rows is None and not self._filters and not self.doubts:
             return await self._send_stretch()
         if rows is None:
             rows = await self.log.events(
@@ -87,6 +96,8 @@ class Follower:
             )
             if self.feed.deleted:
                 return True  # What was read may have been half purged.
+            if not rows:
+                return self._nothing()
         most_rows = _SCANNED_BEFORE_PROGRESS if self._filters else _ROWS_A_READ
         for batch in _batches(rows, self.limits.batch_bytes, most_rows):
             self.end = _ENDS_WITH.get(batch[-1].kind, self.end)
@@ -94,6 +105,12 @@ class Follower:
             if self.cursor != batch[-1].seq or (self.turn is not None and self.turn.over):
                 break
         return bool(rows)
+
+    def _nothing(self) -> bool:
+        """The log has nothing after the cursor: False, as `send_rows` says it. EventUnreadable: it should have."""
+        if self.cursor < self.head:
+            raise EventUnreadable.of(self.cursor + 1)
+        return False
 
     async def _send_stretch(self) -> bool:
         """The same without a filter: what is read is what is sent, and nothing of it is looked at."""
@@ -103,19 +120,20 @@ class Follower:
         if self.feed.deleted:
             return True  # What was read may have been half purged.
         if stretch is None:
-            return False
+            return self._nothing()
+        message = _batch_message(stretch.frames, stretch.last_seq)
+        if not _is_whole(message, self.cursor, stretch.last_seq):
+            self.doubts = True
+            return True
         self.end = _ENDS_WITH.get(stretch.last_kind, self.end)
-        # A failed session's events are looked at one by one, because not all of them may be readable.
-        if self.end != stream_pb2.STREAM_END_REASON_FAILED:
-            self.cursor = stretch.last_seq
-            message = _batch_message(stretch.frames, self.cursor)
-            # Whoever does not read holds the message alone.
-            del stretch
-            await self._send(message)
+        self.cursor = stretch.last_seq
+        # Whoever does not read holds the message alone.
+        del stretch
+        await self._send(message)
         return True
 
     async def _send_batch(self, batch: Sequence[EventRow]) -> None:
-        if self.end == stream_pb2.STREAM_END_REASON_FAILED:
+        if self.doubts or batch[-1].seq - self.cursor != len(batch):
             batch = self._readable(batch)
         before, self.cursor = self.cursor, batch[-1].seq
         if not self._filters:
@@ -124,19 +142,24 @@ class Follower:
                 self.feed.memo = (span, _batch_message([row.frame for row in batch], self.cursor))
             await self._send(self.feed.memo[1])
             return
-        passed = [row.frame for row in batch if self._passes(row)]
+        passed = [row for row in batch if self._passes(row)]
         if passed:
-            await self._send(_batch_message(passed, self.cursor))
+            message = _batch_message([row.frame for row in passed], self.cursor)
+            if not self.doubts and not _events_in(message):
+                self.doubts, self.cursor = True, before
+                return
+            await self._send(message)
             return
         self.scanned += len(batch)
         if self.scanned >= _SCANNED_BEFORE_PROGRESS:
             await self._send_progress()
 
     def _readable(self, batch: Sequence[EventRow]) -> Sequence[EventRow]:
-        """A session may have failed because its log cannot be read: one bad frame would make a whole message
-        unreadable. The batch up to there; EventUnreadable where it begins with it."""
+        """The batch up to the first event that cannot be read, or is gone; EventUnreadable where it begins with it."""
         for i, row in enumerate(batch):
             try:
+                if row.seq != self.cursor + i + 1:
+                    raise EventUnreadable.of(self.cursor + i + 1)
                 from_row(row)
             except EventUnreadable:
                 if i == 0:
@@ -213,6 +236,20 @@ def _batches(rows: Sequence[EventRow], most_bytes: int, most_rows: int) -> Itera
             yield rows[start:group]
             start, size = group, group_size
     yield rows[start:]
+
+
+def _events_in(message: bytes) -> Sequence[event_pb2.SessionEvent]:
+    """What the client will read of a batch; nothing where it cannot read it. Far cheaper than one by one."""
+    try:
+        return pb.StreamEventsResponse.FromString(message).batch.events
+    except DecodeError:
+        return ()
+
+
+def _is_whole(message: bytes, after: int, last: int) -> bool:
+    """Whether these are the events after a seq up to a last one."""
+    events = _events_in(message)
+    return len(events) == last - after and events[0].seq == after + 1 and events[-1].seq == last
 
 
 def _batch_message(frames: Sequence[bytes], through_seq: int) -> bytes:
