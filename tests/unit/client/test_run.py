@@ -91,8 +91,10 @@ async def test_a_run_ends_with_its_turn(stop_reason: str) -> None:
     assert [event.seq for event in result.events] == [1, 3]
 
 
-async def test_a_run_ends_with_the_deletion_of_its_session() -> None:
-    steps = [message(), waits(), ended(9, reason=stream_pb2.STREAM_END_REASON_DELETED)]
+@pytest.mark.parametrize("stood", [None, stream_pb2.TURN_STOP_REASON_REQUIRES_ACTION])
+async def test_a_run_ends_with_the_deletion_of_its_session(stood: stream_pb2.TurnStopReason.ValueType | None) -> None:
+    result_so_far = None if stood is None else stream_pb2.TurnResult(stop_reason=stood)
+    steps = [message(), waits(result=result_so_far), ended(9, reason=stream_pb2.STREAM_END_REASON_DELETED)]
     async with serving(session(*steps)) as address, Client.connect(address) as client:
         result = await client.run("ses_1", "go")
     assert (result.stop_reason, result.error) == ("deleted", None)

@@ -71,12 +71,10 @@ async def test_a_handler_knows_the_id_of_its_use() -> None:
 
 def test_a_use_is_taken_once_and_given_back_with_what_could_not_be_sent() -> None:
     answers, told = Answers(), Answer((text("made"),))
-    assert answers.take("ses_1", "use_1")
-    assert answers.kept("ses_1", "use_1") is None
-    assert not answers.take("ses_1", "use_1")
+    assert answers.take("ses_1", "use_1") == (True, None)
+    assert answers.take("ses_1", "use_1") == (False, None)
     answers.keep("ses_1", "use_1", told)
     assert not answers.in_hand("ses_1", "use_1")
-    assert answers.take("ses_1", "use_1")
-    assert answers.kept("ses_1", "use_1") == told
+    assert answers.take("ses_1", "use_1") == (True, told)
     assert answers.in_hand("ses_1", "use_1")
-    assert answers.take("ses_2", "use_1")
+    assert answers.take("ses_2", "use_1") == (True, None)

@@ -11,6 +11,7 @@ import grpc
 
 from managedagents._errors import ManagedAgentsError, NotFoundError
 from managedagents._events import confirmation_event, result_event, stop_reason_of, text
+from managedagents._follow import Follow, TurnItem
 from managedagents._tools import STOPPED, Answer, Answers, Tools, ask, call
 from managedagents.v1 import event_pb2, model_pb2, session_pb2, status_event_pb2, stream_pb2, user_event_pb2
 
@@ -27,6 +28,8 @@ denies it, and a text is told to the model."""
 # What answers to a use that nobody waits for any more. The stream says how the turn goes on, or that it is over.
 _TOO_LATE = frozenset({"TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"})
 _REFUSED = frozenset({grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED})
+
+_RESULTS = frozenset({session_pb2.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT, session_pb2.PENDING_ACTION_KIND_TOOL_RESULT})
 
 logger = logging.getLogger("managedagents")
 
@@ -86,9 +89,11 @@ class Run:
         except ExceptionGroup as failures:
             # The first failure is the caller's to see; the group only ended what went on beside it.
             raise failures.exceptions[0] from failures
+        stop_reason = "deleted" if result is None else stop_reason_of(result)
+        result = result or stream_pb2.TurnResult()
         return RunResult(
             seq=self._seq,
-            stop_reason=stop_reason_of(result) or "deleted",
+            stop_reason=stop_reason,
             text=result.text,
             events=self._events,
             usage=result.usage,
@@ -96,23 +101,34 @@ class Run:
             waits_for=tuple(result.waits_for),
         )
 
-    async def _follow(self, group: asyncio.TaskGroup) -> stream_pb2.TurnResult:
-        """How the turn ended. Empty: its session was deleted."""
+    async def _follow(self, group: asyncio.TaskGroup) -> stream_pb2.TurnResult | None:
+        """How the turn ended. None: with the deletion of its session."""
         result = stream_pb2.TurnResult()
         async with self._client.follow(self._session_id, self._seq - 1, turn=self._seq) as items:
-            try:
-                async for item in items:
-                    if isinstance(item, event_pb2.SessionEvent):
-                        await self._keep(item)
-                    elif isinstance(item, stream_pb2.StreamTurn):
-                        self._answer(item.pending_actions, group)
-                        result = item.result
-                        if result.waits_for and not any(map(self._is_answered_here, result.waits_for)):
-                            break
-            except NotFoundError:
-                # It took our message, so it was deleted.
-                return stream_pb2.TurnResult()
-        return result
+            while (item := await self._next(items)) is not None:
+                if isinstance(item, event_pb2.SessionEvent):
+                    await self._keep(item)
+                elif isinstance(item, stream_pb2.StreamTurn):
+                    self._answer(item.pending_actions, group)
+                    result = item.result
+                    if self._is_given_back(item):
+                        return result
+            is_over = items.ended is not None and items.ended.reason != stream_pb2.STREAM_END_REASON_DELETED
+        return result if is_over else None
+
+    @staticmethod
+    async def _next(items: Follow[TurnItem]) -> TurnItem | None:
+        """None: the turn is over, or its session was deleted."""
+        try:
+            return await anext(items, None)
+        except NotFoundError:
+            # It took our message, so it was there.
+            return None
+
+    def _is_given_back(self, stands: stream_pb2.StreamTurn) -> bool:
+        """Whether it waits beyond its deadline for what is not answered here, nor was answered by others since."""
+        waits = {action.tool_use_id for action in stands.pending_actions}.intersection(stands.result.waits_for)
+        return bool(waits) and not any(map(self._is_answered_here, waits))
 
     async def _keep(self, event: event_pb2.SessionEvent) -> None:
         self._events.append(event)
@@ -135,9 +151,8 @@ class Run:
     def _task(self, action: session_pb2.PendingAction) -> Coroutine[Any, Any, None] | None:
         if action.kind == session_pb2.PENDING_ACTION_KIND_TOOL_CONFIRMATION:
             return None if self._confirm is None else self._decide(action, self._confirm)
-        if action.name not in self._tools or not self._answers.take(self._session_id, action.tool_use_id):
-            return None
-        return self._call(action)
+        is_ours = action.kind in _RESULTS and action.name in self._tools
+        return self._call(action) if is_ours else None
 
     def _is_answered_here(self, use_id: str) -> bool:
         deciding = (use_id, session_pb2.PENDING_ACTION_KIND_TOOL_CONFIRMATION)
@@ -149,7 +164,10 @@ class Run:
         await self._send(event)
 
     async def _call(self, action: session_pb2.PendingAction) -> None:
-        answer = self._answers.kept(self._session_id, action.tool_use_id)
+        # Here, not before: a task that is cancelled before its first step must not leave the use in hand.
+        is_taken, answer = self._answers.take(self._session_id, action.tool_use_id)
+        if not is_taken:
+            return
         is_sent = False
         try:
             if answer is None:

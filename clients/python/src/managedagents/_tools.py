@@ -48,23 +48,18 @@ class Answers:
         # None: in hand.
         self._known: OrderedDict[tuple[str, str], Answer | None] = OrderedDict()
 
-    def take(self, session_id: str, use_id: str) -> bool:
-        """Take a use in hand. False: it is already, or was answered."""
+    def take(self, session_id: str, use_id: str) -> tuple[bool, Answer | None]:
+        """Take a use in hand, with the answer that was kept for it. False: it is in hand already, or was answered."""
         if self.in_hand(session_id, use_id):
-            return False
-        self._known.setdefault((session_id, use_id))
+            return False, None
+        kept, self._known[session_id, use_id] = self._known.get((session_id, use_id)), None
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return True
+        return True, kept
 
     def in_hand(self, session_id: str, use_id: str) -> bool:
         """A handler is at work on the use, or its answer was sent."""
         return self._known.get((session_id, use_id), STOPPED) is None
-
-    def kept(self, session_id: str, use_id: str) -> Answer | None:
-        """Of a use that was just taken, the answer that was kept; from here on it is in hand."""
-        answer, self._known[session_id, use_id] = self._known.get((session_id, use_id)), None
-        return answer
 
     def keep(self, session_id: str, use_id: str, answer: Answer) -> None:
         """Give a use out of hand, with the answer that could not be sent."""
