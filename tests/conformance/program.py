@@ -1,0 +1,52 @@
+"""What every runner starts as its server, in any language, with the real server's command in front of its own words:
+
+    python program.py COMMAND... --listen HOST:PORT --db FILE [--as=WHAT] FLAG...
+    python program.py COMMAND... --by-hand JSON --db FILE --address HOST:PORT
+
+The first becomes the server, or what stands in its place: README.md tells of both. `{conformance}` in a flag is this
+folder.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+# A file system of its own over the folder of the log, which nobody else sees: it needs no privilege.
+_DISK_BYTES = 2 * 1024 * 1024
+_ON_A_SMALL_DISK = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@"'
+
+
+def main(words: list[str]) -> None:
+    first = next(at for at, word in enumerate(words) if word.startswith("--"))
+    command, given = words[:first], [word.replace("{conformance}", str(HERE)) for word in words[first:]]
+    if given[0] == "--by-hand":
+        _become([sys.executable, str(HERE / "hands.py"), *given[1:], *command])
+    db = Path(given[given.index("--db") + 1])
+    what = next((word for word in given if word.startswith("--as=")), "")
+    server = [*command, *(word for word in given if word != what)]
+    # For the hands: a process keeps its id whatever it becomes.
+    pid_file(db).write_text(str(os.getpid()))
+    match what.removeprefix("--as="):
+        case "":
+            _become(server)
+        case "stranger" | "garbled" as program:
+            _become([sys.executable, str(HERE / f"{program}.py"), *server])
+        case "on_a_small_disk":
+            small = [_ON_A_SMALL_DISK, "sh", str(_DISK_BYTES), str(db.parent)]
+            _become(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", *small, *server])
+        case unknown:
+            sys.exit(f"there is no {unknown} to start")
+
+
+def pid_file(db: Path) -> Path:
+    return Path(f"{db}.pid")
+
+
+def _become(command: list[str]) -> None:
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
