@@ -7,6 +7,7 @@ The first becomes the server, or what stands in its place: README.md tells of bo
 folder.
 """
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -23,25 +24,23 @@ def main(words: list[str]) -> None:
     command, given = words[:first], [word.replace("{conformance}", str(HERE)) for word in words[first:]]
     if given[0] == "--by-hand":
         _become([sys.executable, str(HERE / "hands.py"), *given[1:], *command])
-    db = Path(given[given.index("--db") + 1])
-    what = next((word for word in given if word.startswith("--as=")), "")
-    server = [*command, *(word for word in given if word != what)]
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--db", required=True)
+    parser.add_argument("--as", dest="what", default="")
+    known, rest = parser.parse_known_args(given)
+    server = [*command, "--db", known.db, *rest]
     # For the hands: a process keeps its id whatever it becomes.
-    pid_file(db).write_text(str(os.getpid()))
-    match what.removeprefix("--as="):
+    Path(f"{known.db}.pid").write_text(str(os.getpid()))
+    match known.what:
         case "":
             _become(server)
         case "stranger" | "garbled" as program:
             _become([sys.executable, str(HERE / f"{program}.py"), *server])
         case "on_a_small_disk":
-            small = [_ON_A_SMALL_DISK, "sh", str(_DISK_BYTES), str(db.parent)]
+            small = [_ON_A_SMALL_DISK, "sh", str(_DISK_BYTES), str(Path(known.db).parent)]
             _become(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", *small, *server])
         case unknown:
             sys.exit(f"there is no {unknown} to start")
-
-
-def pid_file(db: Path) -> Path:
-    return Path(f"{db}.pid")
 
 
 def _become(command: list[str]) -> None:
