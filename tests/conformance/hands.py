@@ -1,6 +1,6 @@
 """What is done to a scenario's server from outside, for every language by this one program.
 
-`python hands.py JSON --db FILE --address HOST:PORT COMMAND...` does what the JSON says; COMMAND is the server's.
+`python hands.py JSON FILE HOST:PORT COMMAND...` does what the JSON says; COMMAND is the server's.
 """
 
 import json
@@ -99,7 +99,7 @@ class Hands:
             db.execute(statement, values)
 
 
-def main(said: str, _db: str, db: str, _address: str, address: str, *command: str) -> None:
+def main(said: str, db: str, address: str, *command: str) -> None:
     given = json.loads(said)
     getattr(Hands(Path(db), address, command), given.pop("does"))(**given)
 

@@ -22,12 +22,14 @@ _ON_A_SMALL_DISK = 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@
 def main(words: list[str]) -> None:
     first = next(at for at, word in enumerate(words) if word.startswith("--"))
     command, given = words[:first], [word.replace("{conformance}", str(HERE)) for word in words[first:]]
-    if given[0] == "--by-hand":
-        _become([sys.executable, str(HERE / "hands.py"), *given[1:], *command])
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--db", required=True)
     parser.add_argument("--as", dest="what", default="")
+    parser.add_argument("--by-hand")
+    parser.add_argument("--address")
     known, rest = parser.parse_known_args(given)
+    if known.by_hand is not None:
+        _become([sys.executable, str(HERE / "hands.py"), known.by_hand, known.db, known.address, *command])
     server = [*command, "--db", known.db, *rest]
     # For the hands: a process keeps its id whatever it becomes.
     Path(f"{known.db}.pid").write_text(str(os.getpid()))
