@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 
 @dataclass(frozen=True, slots=True)
 class Hands:
@@ -53,6 +50,10 @@ class Hands:
 
     def begin_to_stop(self) -> None:
         """SIGTERM, and comes back when the server has begun. It must have a turn to wait for."""
+        # It takes longer than all that the others do.
+        import grpc
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+
         with grpc.insecure_channel(self.address) as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)
             for answer in stub.Watch(health_pb2.HealthCheckRequest()):

@@ -20,7 +20,7 @@ from managedagents import Client, ManagedAgentsError
 from managedagents.v1 import service_pb2 as pb
 from support.server import Server
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def run(scenario: Json, server: Server) -> list[str]:
@@ -53,9 +53,7 @@ class Runner:
     async def connect(self, token: str | None = None, patience: float = 0.0) -> None:
         """Without patience a refusal is a line, also one that a client would ask again after."""
         await self.close()
-        self._client = Client.connect(
-            self._server.address, token=token, connect_timeout=patience, patience=patience, heartbeat_timeout=PATIENCE
-        )
+        self._client = Client.connect(self._server.address, token=token, connect_timeout=patience, patience=patience)
         await self._streams.connect(self._server, token)
 
     async def close(self) -> None:

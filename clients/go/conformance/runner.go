@@ -12,7 +12,7 @@ import (
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
-const timeLimit = 20 * time.Second
+const timeLimit = 60 * time.Second
 
 // scenario is one file of tests/conformance/scenarios.
 type scenario struct {

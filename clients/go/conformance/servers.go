@@ -26,7 +26,11 @@ func (s *ownServer) byHand(ctx context.Context, given object) error {
 		return errors.New("MANAGEDAGENTS_SERVER_COMMAND says whom to ask: `make conformance` sets it")
 	}
 	command = append(command, "--by-hand", dump(given), "--db", s.db, "--address", s.Address)
-	if said, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput(); err != nil {
+	said, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		return fmt.Errorf("%w: %s", err, said)
 	}
 	return nil

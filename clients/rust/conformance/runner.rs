@@ -12,7 +12,7 @@ use crate::running::run as run_turn;
 use crate::servers::OwnServer;
 use crate::streams::{Streams, replay, tell_log};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn run(scenario: &Value, server: &mut OwnServer) -> Vec<String> {
     let mut runner = Runner {

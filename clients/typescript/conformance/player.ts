@@ -12,7 +12,7 @@ import { decided, type Scenario, toolResult, userMessage } from "./scenario.js";
 import type { OwnServer } from "./servers.js";
 import { Streams } from "./streams.js";
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** The lines of a scenario. */
 export async function play(scenario: Scenario, server: OwnServer): Promise<string[]> {
