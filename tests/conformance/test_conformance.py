@@ -1,4 +1,4 @@
-"""Every scenario, through the raw stubs: its lines are what stands beside it, byte for byte."""
+"""Every scenario, through the Python client: its lines are what stands beside it, byte for byte."""
 
 import json
 import re
