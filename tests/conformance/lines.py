@@ -7,11 +7,25 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from managedagents import ManagedAgentsError
+from managedagents import (
+    DeadlineExceededError,
+    ManagedAgentsError,
+    NoAnswerError,
+    NotThisServiceError,
+    PromiseBrokenError,
+)
 from managedagents.v1 import event_pb2
 from support.calls import kind
 
 Json = Any
+
+# What the client finds by itself, where no server gave a reason.
+_FAILURES: Mapping[type[ManagedAgentsError], str] = {
+    NoAnswerError: "no_answer",
+    DeadlineExceededError: "deadline_exceeded",
+    NotThisServiceError: "not_this_service",
+    PromiseBrokenError: "promise_broken",
+}
 
 _NAMED = {
     "agentId": "agt",
@@ -20,9 +34,20 @@ _NAMED = {
     "toolUseId": "use",
     "responseId": "rsp",
     "logId": "log",
+    "log_id": "log",
     "nextPageToken": "tok",
 }
-_STARRED = {"createTime", "updateTime", "archiveTime", "deadline", "wakeTime", "delay", "pausedFor", "message"}
+_STARRED = {
+    "createTime",
+    "updateTime",
+    "archiveTime",
+    "deadline",
+    "wakeTime",
+    "delay",
+    "pausedFor",
+    "message",
+    "error_id",
+}
 
 
 class Names:
@@ -72,10 +97,14 @@ class Names:
     def payload(self, event: event_pb2.SessionEvent) -> Json:
         return self.message(getattr(event, event.WhichOneof("payload") or ""))
 
-    def refusal(self, error: ManagedAgentsError) -> str:
+    def failure(self, error: ManagedAgentsError) -> str:
+        """What stands behind the verb."""
+        if error.reason is None:
+            return f"failed {_FAILURES[type(error)]}"
+        assert error.code is not None, "a server that gives a reason gives a code"
         fields = [violation.field for violation in error.violations]
         said = {"fields": fields, "metadata": error.metadata, "retry": error.retry_after is not None}
-        return f"refused {error.code.name if error.code else ''} {error.reason} {dump(self.stable(said))}"
+        return f"refused {error.code.name} {error.reason} {dump(self.stable(said))}"
 
 
 def has(said: Json, wanted: Json) -> bool:

@@ -1,4 +1,4 @@
-"""Every scenario, through the raw stubs: its lines are what stands beside it, byte for byte."""
+"""Every scenario, through the Python client: its lines are what stands beside it, byte for byte."""
 
 import json
 import re
@@ -10,14 +10,15 @@ import pytest_asyncio
 from jsonschema import Draft202012Validator
 
 from conformance.lines import Json
-from conformance.runner import flags, run, stops_its_server
+from conformance.runner import run
+from conformance.servers import flags, has_its_own, server_of
 from support.keys import KEYMARK
-from support.server import Server, running
+from support.server import Server
 
 HERE = Path(__file__).parent
 SCENARIOS = sorted((HERE / "scenarios").glob("*.json"))
 
-Servers = Callable[[tuple[str, ...]], Awaitable[Server]]
+Servers = Callable[[Json], Awaitable[Server]]
 
 
 def read(path: Path) -> Json:
@@ -38,33 +39,38 @@ def text(lines: list[str]) -> str:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
-    """One server for all scenarios of the same limits."""
+    """One server for all scenarios that start theirs in the same way."""
     started: dict[tuple[str, ...], Server] = {}
 
-    async def server(limits: tuple[str, ...]) -> Server:
-        if limits not in started:
-            started[limits] = Server(tmp_path_factory.mktemp("conformance") / "log.db", limits)
-            await started[limits].start()
-        return started[limits]
+    async def server(scenario: Json) -> Server:
+        way = flags(scenario)
+        if way not in started:
+            started[way] = server_of(scenario, tmp_path_factory.mktemp("conformance") / "log.db")
+            await started[way].start()
+        return started[way]
 
     yield server
-    for running_ in started.values():
-        await running_.kill()
+    for running in started.values():
+        await running.kill()
 
 
-@named([path for path in SCENARIOS if not stops_its_server(read(path))])
+@named([path for path in SCENARIOS if not has_its_own(read(path))])
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_session_does_what_its_scenario_says(path: Path, servers: Servers) -> None:
     scenario = read(path)
-    assert text(await run(scenario, await servers(flags(scenario)))) == expected(path)
+    assert text(await run(scenario, await servers(scenario))) == expected(path)
 
 
 @pytest.mark.long
-@named([path for path in SCENARIOS if stops_its_server(read(path))])
-async def test_a_server_that_is_stopped_goes_on_as_its_scenario_says(path: Path, tmp_path: Path) -> None:
+@named([path for path in SCENARIOS if has_its_own(read(path))])
+async def test_a_server_that_is_handled_roughly_does_as_its_scenario_says(path: Path, tmp_path: Path) -> None:
     scenario = read(path)
-    async with running(tmp_path / "log.db", *flags(scenario)) as server:
+    server = server_of(scenario, tmp_path / "log.db")
+    await server.start()
+    try:
         assert text(await run(scenario, server)) == expected(path)
+    finally:
+        await server.kill()
 
 
 @named(SCENARIOS)

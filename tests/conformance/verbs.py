@@ -1,10 +1,9 @@
 """The calls of a scenario, through the client."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from managedagents import Client, Handler, RunResult
+from managedagents import Client
 from managedagents.v1 import service_pb2 as pb
 
 # What the client gives as a number, a message or nothing is put back into the response that it came in. The lists are
@@ -110,31 +109,6 @@ async def _archive_agent(client: Client, request: pb.ArchiveAgentRequest) -> pb.
 @_call(pb.GetSessionRequest)
 async def _get_session(client: Client, request: pb.GetSessionRequest) -> pb.GetSessionResponse:
     return pb.GetSessionResponse(session=await client.get_session(request.session_id))
-
-
-async def run_of(client: Client, given: Any) -> RunResult:
-    """Raises ManagedAgentsError."""
-    decision = given.get("confirm")
-    return await client.run(
-        given["session_id"],
-        given["text"],
-        tools={name: _handler(told) for name, told in given.get("tools", {}).items()},
-        confirm=None if decision is None else lambda _: decision,
-    )
-
-
-def _handler(told: Any) -> Handler:
-    async def handler(_: Any) -> Any:
-        match told:
-            case {"fails": words}:
-                raise ValueError(words)
-            case {"hangs": True}:
-                await asyncio.Event().wait()
-            case {"returns_no_json": True}:
-                return object()
-        return told["returns"]
-
-    return handler
 
 
 for _paged in (pb.ListAgentsRequest, pb.ListSessionsRequest, pb.ListEventsRequest):

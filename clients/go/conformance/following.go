@@ -22,7 +22,7 @@ func (r *runner) follow(ctx context.Context, fromSeq uint64, given object) error
 	r.stream = open(r.client.StreamEvents(ctx, request))
 	item, err := r.stream.next()
 	if err != nil {
-		return r.refused("follow", err)
+		return r.failed("follow", err)
 	}
 	opened, isOpened := item.message.(*v1.StreamOpened)
 	if !isOpened {
@@ -55,10 +55,7 @@ func (r *runner) waitFor(ctx context.Context, given object) error {
 			return err
 		}
 	}
-	wanted := given["has"]
-	if wanted == nil {
-		wanted = object{}
-	}
+	wanted := hasOf(given)
 	for {
 		item, err := r.stream.next()
 		switch {
@@ -142,7 +139,7 @@ func (r *runner) tellLogs(ctx context.Context) error {
 		name := r.names.stable(sessionID, "")
 		log, err := r.log(ctx, sessionID)
 		if err != nil {
-			if err := r.refused(fmt.Sprintf("log %s", name), err); err != nil {
+			if err := r.failed(fmt.Sprintf("log %s", name), err); err != nil {
 				return err
 			}
 			continue

@@ -27,11 +27,24 @@ var named = map[string]string{
 	"toolUseId":       "use",
 	"responseId":      "rsp",
 	"logId":           "log",
+	"log_id":          "log",
 	"nextPageToken":   "tok",
 }
 
 var starred = []string{
 	"createTime", "updateTime", "archiveTime", "deadline", "wakeTime", "delay", "pausedFor", "message",
+	"error_id",
+}
+
+// What the client finds by itself, where no server gave a reason.
+var failures = []struct {
+	err  error
+	name string
+}{
+	{managedagents.ErrNoAnswer, "no_answer"},
+	{managedagents.ErrDeadlineExceeded, "deadline_exceeded"},
+	{managedagents.ErrNotThisService, "not_this_service"},
+	{managedagents.ErrPromiseBroken, "promise_broken"},
 }
 
 // names knows ids by their names, in the order in which they were first seen.
@@ -125,10 +138,18 @@ func (n *names) payload(event *v1.SessionEvent) object {
 	return n.message(reflected.Get(field).Message().Interface())
 }
 
-// refusal is what follows the verb of a call that was refused. An error that is no refusal is given back.
-func (n *names) refusal(err error) (string, error) {
+// failure is what follows the verb of a call that failed. An error that is no such failure is given back.
+func (n *names) failure(err error) (string, error) {
 	var why *managedagents.Error
 	if !errors.As(err, &why) {
+		return "", err
+	}
+	if why.Reason == "" {
+		for _, failure := range failures {
+			if errors.Is(why, failure.err) {
+				return "failed " + failure.name, nil
+			}
+		}
 		return "", err
 	}
 	fields, metadata := []any{}, object{}

@@ -16,11 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
-
-	"github.com/managedagents/managedagents/clients/go/internal/server"
 )
 
 func main() {
@@ -43,7 +39,7 @@ func run(paths []string, compared bool) (err error) {
 	if err != nil {
 		return err
 	}
-	servers := &servers{folder: folder, shared: map[string]*server.Server{}}
+	servers := &servers{folder: folder, shared: map[string]*ownServer{}}
 	defer func() { err = errors.Join(err, servers.end(), os.RemoveAll(folder)) }()
 	differing := 0
 	for _, path := range paths {
@@ -111,54 +107,4 @@ func at(lines []string, index int) string {
 		return lines[index]
 	}
 	return "(nothing more)"
-}
-
-// servers are shared by the scenarios that have the same limits and do not stop theirs.
-type servers struct {
-	folder string
-	shared map[string]*server.Server
-	count  int
-}
-
-func (s *servers) play(scenario scenario) (lines []string, err error) {
-	flags := []string{}
-	for name, value := range scenario.Server.Limits {
-		flags = append(flags, fmt.Sprintf("--limit=%s=%s", name, value))
-	}
-	slices.Sort(flags)
-	key := strings.Join(flags, " ")
-	if stopsItsServer(scenario) {
-		own, err := s.start(flags)
-		if err != nil {
-			return nil, err
-		}
-		lines, err := play(scenario, own)
-		return lines, errors.Join(err, own.Kill())
-	}
-	if s.shared[key] == nil {
-		started, err := s.start(flags)
-		if err != nil {
-			return nil, err
-		}
-		s.shared[key] = started
-	}
-	return play(scenario, s.shared[key])
-}
-
-func (s *servers) start(flags []string) (*server.Server, error) {
-	s.count++
-	return server.Start(filepath.Join(s.folder, fmt.Sprintf("%d.db", s.count)), flags...)
-}
-
-func (s *servers) end() (err error) {
-	for _, server := range s.shared {
-		err = errors.Join(err, server.Kill())
-	}
-	return err
-}
-
-func stopsItsServer(scenario scenario) bool {
-	return slices.ContainsFunc(scenario.Steps, func(step object) bool {
-		return step["kill"] != nil || step["terminate"] != nil
-	})
 }

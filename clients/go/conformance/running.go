@@ -34,7 +34,7 @@ func (r *runner) run(ctx context.Context, given object) error {
 		r.say("run gave up")
 		return nil
 	case err != nil:
-		return r.refused("run", err)
+		return r.failed("run", err)
 	}
 	for _, event := range result.Events {
 		r.say("%s", r.names.event(event))

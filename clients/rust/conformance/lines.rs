@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use managedagents::v1::SessionEvent;
-use managedagents::{Error, to_json};
+use managedagents::{Error, ErrorKind, to_json};
 use serde_json::{Map, Value, json};
 
-const STARRED: [&str; 8] =
-    ["createTime", "updateTime", "archiveTime", "deadline", "wakeTime", "delay", "pausedFor", "message"];
+const STARRED: [&str; 9] =
+    ["createTime", "updateTime", "archiveTime", "deadline", "wakeTime", "delay", "pausedFor", "message", "error_id"];
 
 fn prefix(key: &str) -> Option<&'static str> {
     Some(match key {
@@ -15,10 +15,34 @@ fn prefix(key: &str) -> Option<&'static str> {
         "sessionId" => "ses",
         "customToolUseId" | "toolUseId" => "use",
         "responseId" => "rsp",
-        "logId" => "log",
+        "logId" | "log_id" => "log",
         "nextPageToken" => "tok",
         _ => return None,
     })
+}
+
+/// The lines so far.
+#[derive(Default)]
+pub struct Told {
+    pub lines: Vec<String>,
+    pub names: Names,
+}
+
+impl Told {
+    pub fn say(&mut self, line: String) {
+        self.lines.push(line);
+    }
+
+    pub fn event(&mut self, event: &SessionEvent) {
+        let line = self.names.event(event);
+        self.say(line);
+    }
+
+    /// `what` failed: a verb, or what else a line begins with.
+    pub fn failure(&mut self, what: &str, error: &Error) {
+        let line = self.names.failure(error);
+        self.say(format!("{what} {line}"));
+    }
 }
 
 /// Ids by their names, in the order in which they were first seen.
@@ -89,14 +113,29 @@ impl Names {
         self.stable(payload, "")
     }
 
-    pub fn refusal(&mut self, error: &Error) -> String {
+    /// What stands behind the verb of a call that failed.
+    fn failure(&mut self, error: &Error) -> String {
+        let Some(reason) = error.reason() else {
+            return format!("failed {}", by_itself(error));
+        };
         let fields: Vec<_> = error.violations().iter().map(|violation| violation.field.clone()).collect();
         let metadata: Map<_, _> =
             error.metadata().iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))).collect();
         let said = json!({"fields": fields, "metadata": metadata, "retry": error.retry_after().is_some()});
         let said = self.stable(said, "");
         let code = error.code().map(|code| screaming(&format!("{code:?}"))).unwrap_or_default();
-        format!("refused {code} {} {said}", error.reason().unwrap_or_default())
+        format!("refused {code} {reason} {said}")
+    }
+}
+
+/// What the client found by itself, where no server gave a reason.
+fn by_itself(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NoAnswer => "no_answer",
+        ErrorKind::DeadlineExceeded => "deadline_exceeded",
+        ErrorKind::NotThisService => "not_this_service",
+        ErrorKind::PromiseBroken => "promise_broken",
+        _ => panic!("nothing that a scenario knows: {error:?}"),
     }
 }
 

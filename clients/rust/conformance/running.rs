@@ -6,13 +6,13 @@ use std::time::Duration;
 use managedagents::{Client, Decision, Error, Json, RunResult, Tools};
 use serde_json::{Value, json};
 
-use crate::lines::Names;
+use crate::lines::Told;
 
-pub async fn run(client: &Client, names: &mut Names, given: &Value) -> Vec<String> {
-    let Some(within) = given["within"].as_f64() else { return told(running(client, given).await, names) };
+pub async fn run(client: &Client, told: &mut Told, given: &Value) {
+    let Some(within) = given["within"].as_f64() else { return tell(running(client, given).await, told) };
     match tokio::time::timeout(Duration::from_secs_f64(within), running(client, given)).await {
-        Ok(result) => told(result, names),
-        Err(_) => vec!["run gave up".into()],
+        Ok(result) => tell(result, told),
+        Err(_) => told.say("run gave up".into()),
     }
 }
 
@@ -46,12 +46,14 @@ fn with_handler(tools: Tools, name: &str, does: &Value) -> Tools {
     tools.on(name, move |_: Value| std::future::ready(returned.clone()))
 }
 
-fn told(result: Result<RunResult, Error>, names: &mut Names) -> Vec<String> {
+fn tell(result: Result<RunResult, Error>, told: &mut Told) {
     let result = match result {
         Ok(result) => result,
-        Err(error) => return vec![format!("run {}", names.refusal(&error))],
+        Err(error) => return told.failure("run", &error),
     };
-    let mut lines: Vec<_> = result.events.iter().map(|event| names.event(event)).collect();
+    for event in &result.events {
+        told.event(event);
+    }
     let mut said = json!({"stopReason": result.stop_reason, "text": result.text});
     if !result.waits_for.is_empty() {
         said["waitsFor"] = json!(result.waits_for);
@@ -59,6 +61,6 @@ fn told(result: Result<RunResult, Error>, names: &mut Names) -> Vec<String> {
     if let Some(error) = &result.error {
         said["error"] = error.code().as_str_name().into();
     }
-    lines.push(format!("run {}", names.stable(said, "")));
-    lines
+    let said = told.names.stable(said, "");
+    told.say(format!("run {said}"));
 }

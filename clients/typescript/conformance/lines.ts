@@ -2,7 +2,14 @@
 
 import { type DescMessage, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { kindOf, type ManagedAgentsError } from "managedagents";
+import {
+  DeadlineExceededError,
+  kindOf,
+  ManagedAgentsError,
+  NoAnswerError,
+  NotThisServiceError,
+  PromiseBrokenError,
+} from "managedagents";
 import { type SessionEvent, SessionEventSchema } from "managedagents/v1";
 
 const NAMED: Readonly<Record<string, string>> = {
@@ -12,6 +19,7 @@ const NAMED: Readonly<Record<string, string>> = {
   toolUseId: "use",
   responseId: "rsp",
   logId: "log",
+  log_id: "log",
   nextPageToken: "tok",
 };
 const STARRED: ReadonlySet<string> = new Set([
@@ -23,7 +31,15 @@ const STARRED: ReadonlySet<string> = new Set([
   "delay",
   "pausedFor",
   "message",
+  "error_id",
 ]);
+/** What the client finds by itself, where no server gave a reason. */
+const FAILURES = [
+  [NoAnswerError, "no_answer"],
+  [DeadlineExceededError, "deadline_exceeded"],
+  [NotThisServiceError, "not_this_service"],
+  [PromiseBrokenError, "promise_broken"],
+] as const;
 const OF_THE_ENVELOPE: ReadonlySet<string> = new Set(["seq", "turn", "createTime"]);
 
 /** Ids by their names, in the order in which they were first seen. */
@@ -72,10 +88,23 @@ export class Names {
     return `event ${event.seq} ${kindOf(event)} turn=${event.turn} ${JSON.stringify(rest)}`;
   }
 
-  refusal(error: ManagedAgentsError): string {
+  /** What the event's kind holds. */
+  payload(event: SessionEvent): JsonValue {
+    const said = this.message(SessionEventSchema, event) as Record<string, JsonValue>;
+    return said[event.payload.case ?? ""] ?? {};
+  }
+
+  /** What stands behind the verb. An error that is no failed call is thrown on. */
+  failure(error: unknown): string {
+    if (!(error instanceof ManagedAgentsError)) throw error;
+    if (error.reason === undefined) {
+      const kind = FAILURES.find(([type]) => error instanceof type);
+      if (kind === undefined) throw error;
+      return `failed ${kind[1]}`;
+    }
     const fields = error.violations.map(({ field }) => field);
     const said = { fields, metadata: { ...error.metadata }, retry: error.retryAfterMs !== undefined };
-    return `refused ${codeName(error.code)} ${error.reason ?? ""} ${JSON.stringify(this.stable(said))}`;
+    return `refused ${codeName(error.code)} ${error.reason} ${JSON.stringify(this.stable(said))}`;
   }
 }
 

@@ -6,7 +6,7 @@ import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
 export interface Scenario {
   readonly name: string;
   readonly agent: JsonObject;
-  readonly server?: { readonly limits: Readonly<Record<string, number>> };
+  readonly server?: { readonly flags?: readonly string[]; readonly limits?: Readonly<Record<string, number>> };
   readonly steps: readonly Readonly<Record<string, JsonObject>>[];
 }
 
@@ -16,12 +16,15 @@ export function read(file: string): Scenario {
 
 /** How its server is started. */
 export function flags({ server }: Scenario): string[] {
-  return Object.entries(server?.limits ?? {}).map(([name, value]) => `--limit=${name}=${value}`);
+  const limits = Object.entries(server?.limits ?? {}).map(([name, value]) => `--limit=${name}=${value}`);
+  return [...(server?.flags ?? []), ...limits];
 }
 
-/** It kills or terminates its server, which is then its own. */
-export function stopsItsServer({ steps }: Scenario): boolean {
-  return steps.some((step) => "kill" in step || "terminate" in step);
+const TO_ITS_SERVER: ReadonlySet<string> = new Set(["kill", "terminate", "stop", "start_again", "by_hand"]);
+
+/** It does to its server what others should not feel. */
+export function hasItsOwn({ steps }: Scenario): boolean {
+  return steps.some((step) => Object.keys(step).some((verb) => TO_ITS_SERVER.has(verb)));
 }
 
 export function userMessage(text: JsonValue): JsonObject {

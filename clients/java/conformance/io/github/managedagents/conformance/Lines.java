@@ -33,10 +33,26 @@ final class Lines {
             "toolUseId", "use",
             "responseId", "rsp",
             "logId", "log",
+            "log_id", "log",
             "nextPageToken", "tok");
 
-    private static final Set<String> STARRED =
-            Set.of("createTime", "updateTime", "archiveTime", "deadline", "wakeTime", "delay", "pausedFor", "message");
+    private static final Set<String> STARRED = Set.of(
+            "createTime",
+            "updateTime",
+            "archiveTime",
+            "deadline",
+            "wakeTime",
+            "delay",
+            "pausedFor",
+            "message",
+            "error_id");
+
+    /** What the client finds by itself, where no server gave a reason. */
+    private static final Map<Class<?>, String> FAILURES = Map.of(
+            ManagedAgentsException.NoAnswer.class, "no_answer",
+            ManagedAgentsException.DeadlineExceeded.class, "deadline_exceeded",
+            ManagedAgentsException.NotThisService.class, "not_this_service",
+            ManagedAgentsException.PromiseBroken.class, "promise_broken");
 
     private static final Set<String> SAID_BEFORE = Set.of("seq", "turn", "createTime");
 
@@ -103,7 +119,15 @@ final class Lines {
         return dump(stable(said, ""));
     }
 
-    String refusal(ManagedAgentsException error) {
+    /** What stands behind the verb. */
+    String failure(ManagedAgentsException error) {
+        if (error.reason().isEmpty()) {
+            String kind = FAILURES.get(error.getClass());
+            if (kind == null) {
+                throw error;
+            }
+            return "failed " + kind;
+        }
         JsonArray fields = new JsonArray();
         error.violations().stream().map(FieldViolation::field).forEach(fields::add);
         JsonObject said = new JsonObject();

@@ -3,7 +3,6 @@ package io.github.managedagents.conformance;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
-import io.github.managedagents.support.ServerProcess;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,7 +16,9 @@ import java.util.concurrent.TimeoutException;
 
 /** A scenario of tests/conformance, whose README.md says what it means. */
 final class Scenario {
-    private static final long PATIENCE_SECONDS = 20;
+    private static final long PATIENCE_SECONDS = 60;
+
+    private static final List<String> TO_ITS_SERVER = List.of("kill", "terminate", "stop", "start_again", "by_hand");
 
     private final JsonObject scenario;
 
@@ -33,18 +34,26 @@ final class Scenario {
     List<String> flags() {
         List<String> flags = new ArrayList<>();
         if (scenario.has("server")) {
-            JsonObject limits = scenario.getAsJsonObject("server").getAsJsonObject("limits");
-            limits.asMap().forEach((name, value) -> flags.add("--limit=" + name + "=" + value.getAsString()));
+            JsonObject server = scenario.getAsJsonObject("server");
+            if (server.has("flags")) {
+                server.getAsJsonArray("flags").forEach(flag -> flags.add(flag.getAsString()));
+            }
+            if (server.has("limits")) {
+                server.getAsJsonObject("limits")
+                        .asMap()
+                        .forEach((name, value) -> flags.add("--limit=" + name + "=" + value.getAsString()));
+            }
         }
         return flags;
     }
 
-    boolean stopsItsServer() {
-        return steps().stream().anyMatch(step -> step.has("kill") || step.has("terminate"));
+    /** Whether it does to its server what others should not feel. */
+    boolean hasItsOwnServer() {
+        return steps().stream().anyMatch(step -> TO_ITS_SERVER.stream().anyMatch(step::has));
     }
 
     /** Its lines. */
-    List<String> play(ServerProcess server) throws InterruptedException, ExecutionException {
+    List<String> play(OwnServer server) throws InterruptedException, ExecutionException {
         try (Play play = new Play(scenario.getAsJsonObject("agent"), server)) {
             FutureTask<Void> playing = new FutureTask<>(() -> {
                 for (JsonObject step : steps()) {
@@ -64,7 +73,8 @@ final class Scenario {
                 try {
                     playing.get();
                 } catch (ExecutionException stopped) {
-                    if (!(stopped.getCause() instanceof CancellationException)) {
+                    Throwable why = stopped.getCause();
+                    if (!(why instanceof CancellationException || why instanceof InterruptedException)) {
                         throw stopped;
                     }
                 }

@@ -1,6 +1,5 @@
 package io.github.managedagents.conformance;
 
-import io.github.managedagents.support.ServerProcess;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -11,9 +10,9 @@ import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.stream.Stream;
 
-/** Plays scenarios: one server for those of the same limits, and one for each that stops its server. */
+/** Plays scenarios: one server for those that start theirs in the same way, and one for each that does something to it. */
 final class Servers implements AutoCloseable {
-    private final Map<List<String>, ServerProcess> shared = new HashMap<>();
+    private final Map<List<String>, OwnServer> shared = new HashMap<>();
     private final Path folder;
 
     Servers() throws IOException {
@@ -21,12 +20,12 @@ final class Servers implements AutoCloseable {
     }
 
     List<String> play(Scenario scenario) throws IOException, InterruptedException, ExecutionException {
-        if (scenario.stopsItsServer()) {
-            try (ServerProcess own = server(scenario)) {
+        if (scenario.hasItsOwnServer()) {
+            try (OwnServer own = server(scenario)) {
                 return scenario.play(own);
             }
         }
-        ServerProcess server = shared.get(scenario.flags());
+        OwnServer server = shared.get(scenario.flags());
         if (server == null) {
             server = server(scenario);
             shared.put(scenario.flags(), server);
@@ -34,13 +33,13 @@ final class Servers implements AutoCloseable {
         return scenario.play(server);
     }
 
-    private ServerProcess server(Scenario scenario) throws IOException {
-        return new ServerProcess(folder.resolve(scenario.name() + ".db"), scenario.flags());
+    private OwnServer server(Scenario scenario) throws IOException {
+        return new OwnServer(folder.resolve(scenario.name()), scenario.flags());
     }
 
     @Override
     public void close() throws IOException {
-        shared.values().forEach(ServerProcess::close);
+        shared.values().forEach(OwnServer::close);
         try (Stream<Path> files = Files.walk(folder)) {
             for (Path path : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(path);
