@@ -7,8 +7,7 @@ const remembered = 100_000
 
 type useKey struct{ sessionID, useID string }
 
-// answers sees to it that each handler is called at most once for a use, however many runs of this client see it. The
-// zero value knows none.
+// answers sees to it that each handler is called at most once for a use, however many runs of this client meet it.
 type answers struct {
 	mutex sync.Mutex
 	// Nil: in hand, which is at work or sent. An answer: its sending failed.
@@ -24,15 +23,12 @@ func (a *answers) take(key useKey) (kept *answer, taken bool) {
 	if isKnown && kept == nil {
 		return nil, false
 	}
-	if a.known == nil {
-		a.known = map[useKey]*answer{}
-	}
 	if !isKnown {
 		a.order = append(a.order, key)
-		if len(a.order) > remembered {
-			delete(a.known, a.order[0])
-			a.order = a.order[1:]
-		}
+	}
+	if len(a.order) > remembered {
+		delete(a.known, a.order[0])
+		a.order = a.order[1:]
 	}
 	a.known[key] = nil
 	return kept, true

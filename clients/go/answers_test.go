@@ -30,72 +30,125 @@ func refusingAnswers(service *fake, times int, refused error) {
 	}
 }
 
+// results are the texts of the results that were sent.
+func results(service *fake) (texts []string) {
+	for _, event := range answered(service) {
+		texts = append(texts, managedagents.TextOf(event.GetUserCustomToolResult().GetContent()))
+	}
+	return texts
+}
+
 func TestAResultThatIsRefusedIsToldToTheModelAsAnError(t *testing.T) {
-	service := telltale(message(), uses(1, "use_2"), nil, idle(1, endTurn))
+	service := then(endTurn, stands(nil, custom("use_2")), 2)
 	refusingAnswers(service, 1, refusal(codes.ResourceExhausted, "LIMIT_EXCEEDED"))
-	runs(t, service, managedagents.WithTools(managedagents.Tools{"ours": nothing}))
-	told := answered(service)[1].GetUserCustomToolResult()
-	equal(t, told.IsError, true)
-	equal(t, managedagents.TextOf(told.Content), "The tool ran, but its result was refused: refused")
+	runs(t, service, withOurs(nothing))
+	equal(t, answered(service)[1].GetUserCustomToolResult().IsError, true)
+	equal(t, results(service)[1], "The tool ran, but its result was refused: refused")
 }
 
 func TestAnAnswerThatNobodyWaitsForAnyMoreIsNoFailure(t *testing.T) {
 	for _, reason := range []string{"TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"} {
-		service := telltale(message(), uses(1, "use_2"), uses(1, "use_3"), nil, idle(1, endTurn))
+		service := then(endTurn, stands(nil, custom("use_2"), custom("use_3")), 2)
 		refusingAnswers(service, 1, refusal(codes.FailedPrecondition, reason))
-		equal(t, runs(t, service, managedagents.WithTools(managedagents.Tools{"ours": nothing})).StopReason, "end_turn")
+		equal(t, runs(t, service, withOurs(nothing)).StopReason, "end_turn")
 	}
 }
 
 func TestAnAnswerThatCouldNotBeSentIsSentByTheNextRunAndTheHandlerIsCalledOnce(t *testing.T) {
-	service := telltale(message(), uses(1, "use_2"), nil, idle(1, endTurn))
+	service := then(endTurn, stands(nil, custom("use_2")), 3)
 	refusingAnswers(service, 1, refusal(codes.Internal, "INTERNAL"))
 	client := faked(t, service)
 	calls := 0
-	tools := managedagents.WithTools(managedagents.Tools{"ours": func(context.Context, json.RawMessage) (any, error) {
+	ours := withOurs(func(context.Context, json.RawMessage) (any, error) {
 		calls++
 		return "once", nil
-	}})
-	_, err := client.Run(t.Context(), "ses_1", goOn, tools)
+	})
+	_, err := client.Run(t.Context(), "ses_1", goOn, ours)
 	equal(t, errors.Is(err, managedagents.ErrServerFault), true)
-	result, err := client.Run(t.Context(), "ses_1", goOn, tools)
+	result, err := client.Run(t.Context(), "ses_1", goOn, ours)
 	ok(t, err)
 	equal(t, result.StopReason, "end_turn")
 	equal(t, calls, 1)
-	sent := answered(service)
-	equal(t, managedagents.TextOf(sent[len(sent)-1].GetUserCustomToolResult().Content), "once")
+	equal(t, results(service)[1], "once")
 }
 
-func TestToCancelTheContextStopsTheHandlersAndTheRun(t *testing.T) {
+func TestTwoRunsThatMeetAUseAtOnceCallItsHandlerOnce(t *testing.T) {
+	service := then(endTurn, 2, stands(nil, custom("use_0")), 3)
+	client := faked(t, service)
+	calls := make(chan struct{}, 10)
+	ours := withOurs(func(context.Context, json.RawMessage) (any, error) {
+		calls <- struct{}{}
+		return nil, nil
+	})
+	run := func() (*managedagents.RunResult, error) { return client.Run(t.Context(), "ses_1", goOn, ours) }
+	for _, running := range []<-chan outcome[*managedagents.RunResult]{beside(run), beside(run)} {
+		ok(t, comes(t, running).err)
+	}
+	equal(t, len(calls), 1)
+}
+
+func TestAHandlerIsStoppedWhenNobodyWaitsForItAnyMore(t *testing.T) {
+	for about, end := range map[string][]any{
+		"its use is closed": append([]any{stands(nil), message(3)}, endTurn...),
+		"its turn is over":  endTurn,
+	} {
+		t.Run(about, func(t *testing.T) {
+			begun, stopped := make(chan struct{}), make(chan error, 1)
+			ours := withOurs(func(ctx context.Context, _ json.RawMessage) (any, error) {
+				close(begun)
+				<-ctx.Done()
+				stopped <- ctx.Err()
+				return nil, ctx.Err()
+			})
+			onEvent := managedagents.OnEvent(func(event *v1.SessionEvent) error {
+				if event.Seq == 2 {
+					comes(t, begun)
+				} else {
+					equal(t, comes(t, stopped), context.Canceled)
+				}
+				return nil
+			})
+			service := then(end, stands(nil, custom("use_0")), message(2))
+			equal(t, runs(t, service, ours, onEvent).StopReason, "end_turn")
+			equal(t, len(answered(service)), 0)
+		})
+	}
+}
+
+func TestToCancelTheContextStopsTheHandlerAndTheNextRunTellsTheModel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	stopped := make(chan error, 1)
-	handler := func(ctx context.Context, _ json.RawMessage) (any, error) {
+	calls, stopped := make(chan struct{}, 10), make(chan error, 1)
+	ours := withOurs(func(ctx context.Context, _ json.RawMessage) (any, error) {
+		calls <- struct{}{}
 		cancel()
 		<-ctx.Done()
 		stopped <- ctx.Err()
 		return nil, ctx.Err()
-	}
-	tools := managedagents.WithTools(managedagents.Tools{"ours": handler})
-	service := telltale(message(), uses(1, "use_2"))
+	})
+	service := then(endTurn, stands(nil, custom("use_2")), 3)
 	client := faked(t, service)
-	_, err := client.Run(ctx, "ses_1", goOn, tools)
+	_, err := client.Run(ctx, "ses_1", goOn, ours)
 	equal(t, errors.Is(err, context.Canceled), true)
 	equal(t, comes(t, stopped), context.Canceled)
 	equal(t, len(answered(service)), 0)
+	_, err = client.Run(t.Context(), "ses_1", goOn, ours)
+	ok(t, err)
+	equal(t, len(calls), 1)
+	equal(t, results(service)[0], "The tool was stopped before it was done; what it did is not known.")
 }
 
 func TestAHandlerThatDoesNotHeedItsContextHoldsNoRunUp(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	defer close(release)
-	tools := managedagents.WithTools(managedagents.Tools{"ours": func(context.Context, json.RawMessage) (any, error) {
+	ours := withOurs(func(context.Context, json.RawMessage) (any, error) {
 		close(begun)
 		<-release
 		return nil, nil
-	}})
-	service := telltale(message(), uses(1, "use_2"), nil, idle(1, endTurn))
+	})
+	service := then(endTurn, stands(nil, custom("use_2")), 2)
 	client := faked(t, service)
-	running := beside(func() (*managedagents.RunResult, error) { return client.Run(t.Context(), "ses_1", goOn, tools) })
+	running := beside(func() (*managedagents.RunResult, error) { return client.Run(t.Context(), "ses_1", goOn, ours) })
 	comes(t, begun)
 	_, err := client.SendEvent(t.Context(), hello)
 	ok(t, err)

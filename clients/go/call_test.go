@@ -31,7 +31,7 @@ func TestACallIsAskedAgainWithTheSameRequestID(t *testing.T) {
 	requests := asked[*v1.SendEventRequest](service)
 	equal(t, len(requests), 4)
 	for _, request := range requests {
-		equal(t, len(request.RequestId), 32)
+		equal(t, len(request.RequestId) >= 20, true)
 		equal(t, request.RequestId, requests[0].RequestId)
 	}
 	equal(t, hello.RequestId, "")

@@ -38,6 +38,35 @@ func OutcomeEvent(criteria string, maxIterations int32) *v1.UserEvent {
 	return &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
 }
 
+// ResultEvent is the event that answers a tool use with its result.
+func ResultEvent(action *v1.PendingAction, content []*v1.Content, isError bool) *v1.UserEvent {
+	if action.Kind == v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT {
+		return &v1.UserEvent{Event: &v1.UserEvent_UserCustomToolResult{UserCustomToolResult: &v1.UserCustomToolResult{
+			CustomToolUseId: action.ToolUseId, Content: content, IsError: isError}}}
+	}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserToolResult{UserToolResult: &v1.UserToolResult{
+		ToolUseId: action.ToolUseId, Content: content, IsError: isError}}}
+}
+
+// Decision is what is decided on a tool use that waits for permission. The zero value denies it.
+type Decision struct {
+	Allow bool
+	// DenyMessage is what the model is told of a denial. Empty: a standard sentence.
+	DenyMessage string
+}
+
+// ConfirmationEvent is the event that allows the tool use of this id, or denies it.
+func ConfirmationEvent(useID string, decision Decision) *v1.UserEvent {
+	confirmation := &v1.UserToolConfirmation{
+		ToolUseId: useID, Decision: v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW,
+	}
+	if !decision.Allow {
+		confirmation.Decision = v1.ToolConfirmation_TOOL_CONFIRMATION_DENY
+		confirmation.DenyMessage = decision.DenyMessage
+	}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserToolConfirmation{UserToolConfirmation: confirmation}}
+}
+
 // TextOf is the text of the blocks, joined. Pictures and files are left out.
 func TextOf(content []*v1.Content) string {
 	var words strings.Builder

@@ -3,6 +3,7 @@ package managedagents_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,9 @@ func told(t *testing.T, follow *managedagents.Follow) string {
 			words = append(words, item.Delta.GetText())
 		case item.Discarded != nil:
 			words = append(words, "discarded:"+item.Discarded.ResponseId)
+		case item.Turn != nil:
+			waitsFor := strings.Join(item.Turn.GetResult().GetWaitsFor(), ",")
+			words = append(words, fmt.Sprintf("turn:%d,%s", len(item.Turn.PendingActions), waitsFor))
 		}
 	}
 	return strings.Join(words, " ")
@@ -141,7 +145,8 @@ func TestToCancelTheContextEndsAWaitForAServerAtOnce(t *testing.T) {
 			time.AfterFunc(200*time.Millisecond, cancel)
 		}
 	}
-	equal(t, last, context.Canceled)
+	equal(t, errors.Is(last, context.Canceled), true)
+	equal(t, errors.Is(last, managedagents.ErrNoAnswer), true)
 }
 
 func TestPatienceWithAServerThatIsGoneEnds(t *testing.T) {

@@ -116,6 +116,22 @@ func TestWhereKindsAreFilteredThePlaceMovesWithTheServer(t *testing.T) {
 	equal(t, requests[1].Kinds[0], "agent.message")
 }
 
+func TestAFollowOfATurnHasItsEventsTellsWhereItStandsAndIsOverWithIt(t *testing.T) {
+	over := v1.StreamEndReason_STREAM_END_REASON_TURN_OVER
+	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
+		if request.GetFromSeq() == 2 {
+			return errors.Join(send(stream, opened(9), batch(3, 3), stands(nil, custom("use_3"))), unavailable)
+		}
+		return send(stream, opened(9), batch(7, 7), stands(requiresAction("use_3")), endedBy(over, 9, true))
+	}}
+	client := faked(t, service)
+	follow := client.Follow("ses_1", 2, managedagents.OfTurn(3))
+	equal(t, told(t, follow), "event turn:1, event turn:0,use_3")
+	equal(t, follow.Ended().Reason, over)
+	equal(t, asked[*v1.StreamEventsRequest](service)[1].Turn, 3)
+	follows(t, client.Follow("ses_1", 2, managedagents.OfTurn(3)), 3, 7)
+}
+
 func TestALiveFollowGoesOnFromTheHeadThatItMet(t *testing.T) {
 	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
 		if request.FromSeq == nil {

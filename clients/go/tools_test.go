@@ -14,7 +14,7 @@ import (
 // From a handler to what the model is told.
 
 func asking(handler Handler, inputJSON string) *answer {
-	return ask(context.Background(), ToolUse{ID: "use_1", Name: "tool", InputJSON: inputJSON}, handler)
+	return ask(context.Background(), &v1.PendingAction{ToolUseId: "use_1", Name: "tool", InputJson: inputJSON}, handler)
 }
 
 func giving(result any) Handler {
@@ -133,7 +133,7 @@ func TestAHandlerThatWasStoppedIsToldAsBrokenOff(t *testing.T) {
 	for name, heeds := range map[string]bool{"one that heeds its context": true, "one that does not": false} {
 		ctx, cancel := context.WithCancel(context.Background())
 		release := make(chan struct{})
-		answer := ask(ctx, ToolUse{}, func(ctx context.Context, _ json.RawMessage) (any, error) {
+		answer := ask(ctx, &v1.PendingAction{}, func(ctx context.Context, _ json.RawMessage) (any, error) {
 			cancel()
 			if heeds {
 				return nil, context.Cause(ctx)
@@ -142,14 +142,14 @@ func TestAHandlerThatWasStoppedIsToldAsBrokenOff(t *testing.T) {
 			return "never", nil
 		})
 		close(release)
-		if answer != brokenOff {
+		if answer != stopped {
 			t.Errorf("%s is told as %v", name, answer)
 		}
 	}
 }
 
 func TestAUseIsTakenInHandOnce(t *testing.T) {
-	var known answers
+	known := answers{known: map[useKey]*answer{}}
 	key := useKey{"ses_1", "use_1"}
 	if kept, taken := known.take(key); kept != nil || !taken {
 		t.Error("a new use is not taken")
@@ -163,7 +163,7 @@ func TestAUseIsTakenInHandOnce(t *testing.T) {
 }
 
 func TestAnAnswerThatCouldNotBeSentIsKept(t *testing.T) {
-	var known answers
+	known := answers{known: map[useKey]*answer{}}
 	key := useKey{"ses_1", "use_1"}
 	known.take(key)
 	told := &answer{content: []*v1.Content{Text("once")}}
@@ -177,7 +177,7 @@ func TestAnAnswerThatCouldNotBeSentIsKept(t *testing.T) {
 }
 
 func TestTheOldestUsesAreForgotten(t *testing.T) {
-	var known answers
+	known := answers{known: map[useKey]*answer{}}
 	for number := range remembered + 1 {
 		known.take(useKey{"ses_1", fmt.Sprint(number)})
 	}
