@@ -2,7 +2,6 @@ package managedagents
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -26,17 +25,13 @@ type attempts struct {
 
 // wait waits for the time of the next attempt. Its error: the failure, where another attempt would not mend it or the
 // client has no patience for one; or that the context is over.
-func (a *attempts) wait(ctx context.Context, c *Client, err error) error {
-	var failure *Error
-	if !errors.As(err, &failure) {
-		return err
-	}
-	a.last = failure
+func (a *attempts) wait(ctx context.Context, c *Client, failure *Error) error {
 	if a.since.IsZero() {
 		a.since = time.Now()
 	}
+	a.last = failure
 	delay := a.delay(failure.RetryAfter)
-	if !failure.passes || time.Since(a.since)+delay > c.hasPatience() {
+	if !failure.passes || time.Since(a.since)+delay > c.away() {
 		return failure
 	}
 	select {
@@ -67,8 +62,8 @@ func (a *attempts) over(ctx context.Context) error {
 	return fmt.Errorf("%w; before that: %w", ctx.Err(), a.last)
 }
 
-// hasPatience is how long a server may be away: short until it has answered once, so that a wrong address is told soon.
-func (c *Client) hasPatience() time.Duration {
+// away is how long a server may be: short until it has answered once, so that a wrong address is told soon.
+func (c *Client) away() time.Duration {
 	if c.heard.Load() || c.patience == 0 {
 		return c.patience
 	}

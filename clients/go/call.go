@@ -53,10 +53,8 @@ func withID(request proto.Message) proto.Message {
 	return request
 }
 
-type page interface{ GetNextPageToken() string }
-
 // pages goes over the rows of all pages from the request's on.
-func pages[Request proto.Message, Page page, Row any](
+func pages[Request proto.Message, Page interface{ GetNextPageToken() string }, Row any](
 	ctx context.Context, list func(context.Context, Request, ...grpc.CallOption) (Page, error), request Request,
 	rows func(Page) []Row,
 ) iter.Seq2[Row, error] {

@@ -39,9 +39,8 @@ const maxMessageBytes = 16 << 20
 type Client struct {
 	v1.ManagedAgentRuntimeClient
 
-	address          string
+	transport        credentials.TransportCredentials
 	token            bearer
-	tls              *tls.Config
 	connectTimeout   time.Duration
 	patience         time.Duration
 	heartbeatTimeout time.Duration
@@ -62,7 +61,7 @@ func WithToken(token string) Option {
 
 // WithTLS encrypts the connection; &tls.Config{} is a good start. Without it the connection is plain text.
 func WithTLS(config *tls.Config) Option {
-	return func(c *Client) { c.tls = config }
+	return func(c *Client) { c.transport = credentials.NewTLS(config) }
 }
 
 // WithConnectTimeout says how long to try a server that has never answered: 5 s unless given.
@@ -86,13 +85,33 @@ func WithHeartbeatTimeout(timeout time.Duration) Option {
 // Connect gives a client of the server at address, host and port. The connection is made by the first call.
 func Connect(address string, options ...Option) (*Client, error) {
 	c := &Client{
-		address: address, connectTimeout: 5 * time.Second, patience: time.Minute, heartbeatTimeout: 30 * time.Second,
-		answers: answers{known: map[useKey]*answer{}},
+		transport: insecure.NewCredentials(), answers: answers{known: map[useKey]*v1.UserEvent{}},
+		connectTimeout: 5 * time.Second, patience: time.Minute, heartbeatTimeout: 30 * time.Second,
 	}
 	for _, option := range options {
 		option(c)
 	}
-	connection, err := grpc.NewClient(address, c.dial()...)
+	connection, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(c.transport),
+		grpc.WithPerRPCCredentials(c.token),
+		grpc.WithUserAgent("managedagents-go/"+Version),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
+		// Asking again is done in one place, here: gRPC's own stops after five attempts, keeps no request of more than
+		// 256 KiB, and does not know RetryInfo.
+		grpc.WithUnaryInterceptor(c.call),
+		grpc.WithDisableRetry(),
+		// gRPC waits up to two minutes before it tries an address again; a server that restarts is back sooner.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: firstDelay, Multiplier: delayGrowth, Jitter: 0.2, MaxDelay: longestDelay,
+			},
+			MinConnectTimeout: c.connectTimeout,
+		}),
+		// A machine that vanished closes no connection. A follower hears from its server every 10 s, so that a ping
+		// goes out only when that is overdue.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -121,40 +140,13 @@ func (c *Client) Events(ctx context.Context, request *v1.ListEventsRequest) iter
 	return pages(ctx, c.ListEvents, request, (*v1.ListEventsResponse).GetEvents)
 }
 
-func (c *Client) dial() []grpc.DialOption {
-	transport := insecure.NewCredentials()
-	if c.tls != nil {
-		transport = credentials.NewTLS(c.tls)
-	}
-	options := []grpc.DialOption{
-		grpc.WithTransportCredentials(transport),
-		grpc.WithUserAgent("managedagents-go/" + Version),
-		grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
-		// Asking again is done in one place, here: gRPC's own stops after five attempts, keeps no request of more than
-		// 256 KiB, and does not know RetryInfo.
-		grpc.WithUnaryInterceptor(c.call),
-		grpc.WithDisableRetry(),
-		// gRPC waits up to two minutes before it tries an address again; a server that restarts is back sooner.
-		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff: backoff.Config{
-				BaseDelay: firstDelay, Multiplier: delayGrowth, Jitter: 0.2, MaxDelay: longestDelay,
-			},
-			MinConnectTimeout: c.connectTimeout,
-		}),
-		// A machine that vanished closes no connection. A follower hears from its server every 10 s, so that a ping
-		// goes out only when that is overdue.
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
-	}
-	if c.token != "" {
-		options = append(options, grpc.WithPerRPCCredentials(c.token))
-	}
-	return options
-}
-
+// bearer is the token that is sent with every call. Empty: none is.
 type bearer string
 
 func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if b == "" {
+		return nil, nil
+	}
 	return map[string]string{"authorization": "Bearer " + string(b)}, nil
 }
 

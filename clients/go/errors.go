@@ -1,6 +1,7 @@
 package managedagents
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func kind(err error, reasons ...string) error {
 
 // Error is a call that failed.
 type Error struct {
-	// Code is the gRPC status code. OK: it was no call that failed, but what a stream gave.
+	// Code is the gRPC status code. DataLoss also where a stream gave what it never gives.
 	Code codes.Code
 	// Reason is the name in ErrorReason without its prefix, say SESSION_NOT_FOUND. Empty: the server gave none.
 	Reason string
@@ -100,10 +101,7 @@ type Error struct {
 
 // Error says the reason, or else the code, and the message.
 func (e *Error) Error() string {
-	if e.Reason != "" {
-		return e.Reason + ": " + e.Message
-	}
-	return e.Message
+	return cmp.Or(e.Reason, e.Code.String()) + ": " + e.Message
 }
 
 // Unwrap gives one of this package's errors, for errors.Is. Nil: a reason that this version of the client does not
@@ -120,50 +118,12 @@ func (e *Error) GRPCStatus() *status.Status {
 // failure is the error of a failed attempt: by the reason in its details, and by its code where there is none.
 func (c *Client) failure(err error) *Error {
 	said := status.Convert(err)
-	failed := &Error{Code: said.Code(), Message: said.Message()}
-	failed.read(said.Details())
-	// What a cut connection looks like. A server that stops, or a proxy, ends a call with Canceled; whether it was the
-	// caller is asked of the context.
-	isCut := failed.Code == codes.Unavailable || failed.Code == codes.Canceled
-	failed.passes = failed.RetryAfter != nil || isCut
-	switch {
-	case c.connection.GetState() == connectivity.Shutdown:
-		failed.kind, failed.passes = ErrClosed, false
-	case failed.Reason != "":
-		failed.kind = byReason[failed.Reason]
-	case isCut && c.heard.Load():
-		failed.kind = ErrNoAnswer
-		failed.Message = fmt.Sprintf("no answer from the server at %s (%s)", c.address, said.Message())
-	case isCut:
-		failed.kind = ErrNoAnswer
-		failed.Message = fmt.Sprintf("no server at %s (%s)", c.address, said.Message())
-	case failed.Code == codes.Unimplemented:
-		failed.kind = ErrNotThisService
-		failed.Message = fmt.Sprintf("%s is no managed agents server, or an older one (%s)", c.address, said.Message())
-	case failed.Code == codes.DeadlineExceeded:
-		failed.kind = ErrDeadlineExceeded
-		failed.Message = c.address + " did not answer in time; the call may have been applied"
-	default:
-		failed.Message = fmt.Sprintf("%s: %s", failed.Code, said.Message())
-	}
-	if !errors.Is(failed, ErrNoAnswer) && !errors.Is(failed, ErrDeadlineExceeded) {
-		c.heard.Store(true)
-	}
-	return failed
-}
-
-// silence is the error of a stream that gave no status.
-func (c *Client) silence(why string) *Error {
-	return &Error{Code: codes.Unavailable, Message: c.address + ": " + why, kind: ErrNoAnswer, passes: true}
-}
-
-// read takes what the details say. A reason of another service is not for us.
-func (e *Error) read(details []any) {
-	for _, detail := range details {
+	e := &Error{Code: said.Code(), Message: said.Message()}
+	for _, detail := range said.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
 			if detail.Domain == "managedagents" {
-				e.Reason, e.Metadata = detail.Reason, detail.Metadata
+				e.Reason, e.Metadata, e.kind = detail.Reason, detail.Metadata, byReason[detail.Reason]
 			}
 		case *errdetails.BadRequest:
 			e.Violations = detail.FieldViolations
@@ -172,4 +132,30 @@ func (e *Error) read(details []any) {
 			e.RetryAfter = &delay
 		}
 	}
+	// What a cut connection looks like. A server that stops, or a proxy, ends a call with Canceled; whether it was the
+	// caller is asked of the context.
+	isCut := e.Code == codes.Unavailable || e.Code == codes.Canceled
+	e.passes = e.RetryAfter != nil || isCut
+	address := c.connection.Target()
+	switch {
+	case c.connection.GetState() == connectivity.Shutdown:
+		e.kind, e.passes = ErrClosed, false
+	case e.Reason != "":
+		c.heard.Store(true)
+	case isCut && c.heard.Load():
+		e.kind, e.Message = ErrNoAnswer, fmt.Sprintf("no answer from the server at %s (%s)", address, e.Message)
+	case isCut:
+		e.kind, e.Message = ErrNoAnswer, fmt.Sprintf("no server at %s (%s)", address, e.Message)
+	case e.Code == codes.Unimplemented:
+		e.kind = ErrNotThisService
+		e.Message = fmt.Sprintf("%s is no managed agents server, or an older one (%s)", address, e.Message)
+	case e.Code == codes.DeadlineExceeded:
+		e.kind, e.Message = ErrDeadlineExceeded, address+" did not answer in time; the call may have been applied"
+	}
+	return e
+}
+
+// silence is the error of a stream that gave no status.
+func (c *Client) silence(why string) *Error {
+	return &Error{Code: codes.Unavailable, Message: c.connection.Target() + ": " + why, kind: ErrNoAnswer, passes: true}
 }

@@ -3,9 +3,6 @@ package managedagents
 import (
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
@@ -57,10 +54,10 @@ type Decision struct {
 
 // ConfirmationEvent is the event that allows the tool use of this id, or denies it.
 func ConfirmationEvent(useID string, decision Decision) *v1.UserEvent {
-	confirmation := &v1.UserToolConfirmation{
-		ToolUseId: useID, Decision: v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW,
-	}
-	if !decision.Allow {
+	confirmation := &v1.UserToolConfirmation{ToolUseId: useID}
+	if decision.Allow {
+		confirmation.Decision = v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW
+	} else {
 		confirmation.Decision = v1.ToolConfirmation_TOOL_CONFIRMATION_DENY
 		confirmation.DenyMessage = decision.DenyMessage
 	}
@@ -78,20 +75,10 @@ func TextOf(content []*v1.Content) string {
 
 // KindOf is an event's kind, say agent.message. Empty: one that this version of the client does not know.
 func KindOf(event *v1.SessionEvent) string {
-	return strings.Replace(which(event, "payload"), "_", ".", 1)
-}
-
-// StopReasonOf is why a session went idle, say end_turn. Empty: a reason that this version of the client does not know.
-func StopReasonOf(idle *v1.StatusIdle) string {
-	return which(idle.GetStopReason(), "reason")
-}
-
-// which is the name of the oneof's field that is set.
-func which(message proto.Message, oneof protoreflect.Name) string {
-	reflected := message.ProtoReflect()
-	field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName(oneof))
+	reflected := event.ProtoReflect()
+	field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName("payload"))
 	if field == nil {
 		return ""
 	}
-	return string(field.Name())
+	return strings.Replace(string(field.Name()), "_", ".", 1)
 }

@@ -155,16 +155,19 @@ func (f *Follow) items(ctx context.Context, deltas bool) iter.Seq2[Item, error] 
 				}
 			}
 			err := f.stream(ctx, yield)
-			if errors.Is(err, ErrNotFound) && f.request.LogId != nil {
+			var failure *Error
+			switch {
+			case err == nil:
+				return
+			case errors.Is(err, ErrNotFound) && f.request.LogId != nil:
 				// It was there, and was deleted while no stream was open to say so.
 				reason := v1.StreamEndReason_STREAM_END_REASON_DELETED
 				f.ended = &v1.StreamEnded{Reason: reason, LastSeq: f.ThroughSeq(), Final: true}
 				return
+			case errors.As(err, &failure):
+				err = f.attempts.wait(ctx, f.client, failure)
 			}
-			if err == nil {
-				return
-			}
-			if err := f.attempts.wait(ctx, f.client, err); err != nil {
+			if err != nil {
 				yield(Item{}, err)
 				return
 			}
@@ -229,7 +232,7 @@ func (f *Follow) batch(batch *v1.EventBatch, yield func(Item, error) bool) (proc
 		}
 		if isWhole && event.Seq != after+1 {
 			words := fmt.Sprintf("seq %d came after %d in %s", event.Seq, after, f.request.SessionId)
-			yield(Item{}, &Error{Message: words, kind: ErrPromiseBroken})
+			yield(Item{}, &Error{Code: codes.DataLoss, Message: words, kind: ErrPromiseBroken})
 			return false
 		}
 		if event.ResponseId == f.halfTold.GetResponseId() {

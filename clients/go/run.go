@@ -35,7 +35,7 @@ func OnEvent(onEvent func(event *v1.SessionEvent) error) RunOption {
 
 // WithRequestID is the request id that the message is sent with.
 func WithRequestID(id string) RunOption {
-	return func(r *run) { r.requestID = id }
+	return func(r *run) { r.request.RequestId = id }
 }
 
 // RunResult is how the turn of a message ended, or an outcome.
@@ -66,12 +66,14 @@ type RunResult struct {
 func (c *Client) Run(
 	ctx context.Context, sessionID string, event *v1.UserEvent, options ...RunOption,
 ) (*RunResult, error) {
-	r := &run{client: c, sessionID: sessionID, atWork: map[work]context.CancelFunc{}}
+	r := &run{
+		client: c, request: &v1.SendEventRequest{SessionId: sessionID, Event: event},
+		onEvent: func(*v1.SessionEvent) error { return nil }, atWork: map[work]context.CancelFunc{},
+	}
 	for _, option := range options {
 		option(r)
 	}
-	request := &v1.SendEventRequest{SessionId: sessionID, Event: event, RequestId: r.requestID}
-	sent, err := c.SendEvent(ctx, request)
+	sent, err := c.SendEvent(ctx, r.request)
 	if err != nil {
 		return nil, err
 	}
@@ -87,12 +89,12 @@ func (c *Client) Run(
 // run is one message's turn (or an outcome's turns), from its seq to its end. Its fields belong to the goroutine that
 // follows; the others send answers.
 type run struct {
-	client    *Client
-	sessionID string
-	requestID string
-	tools     Tools
-	confirm   func(context.Context, *v1.PendingAction) (Decision, error)
-	onEvent   func(*v1.SessionEvent) error
+	client *Client
+	// What the run began with.
+	request *v1.SendEventRequest
+	tools   Tools
+	confirm func(context.Context, *v1.PendingAction) (Decision, error)
+	onEvent func(*v1.SessionEvent) error
 
 	group *errgroup.Group
 	// The group's: over with the run.
@@ -111,7 +113,7 @@ func (r *run) follow() error {
 	// What is still at work at the end answers a use that the end of the turn has closed.
 	defer r.answer(nil)
 	var end *v1.TurnResult
-	follow := r.client.Follow(r.sessionID, r.result.Seq-1, OfTurn(r.result.Seq))
+	follow := r.client.Follow(r.request.SessionId, r.result.Seq-1, OfTurn(r.result.Seq))
 	for item, err := range follow.items(r.ctx, false) {
 		switch {
 		case errors.Is(err, ErrNotFound):
@@ -120,7 +122,8 @@ func (r *run) follow() error {
 		case err != nil:
 			return err
 		case item.Event != nil:
-			if err := r.keep(item.Event); err != nil {
+			r.result.Events = append(r.result.Events, item.Event)
+			if err := r.onEvent(item.Event); err != nil {
 				return err
 			}
 		case item.Turn != nil:
@@ -140,14 +143,6 @@ func (r *run) follow() error {
 	r.result.StopReason = strings.ToLower(strings.TrimPrefix(name, "TURN_STOP_REASON_"))
 	r.result.Text, r.result.Usage, r.result.Error, r.result.WaitsFor = end.Text, end.Usage, end.Error, end.WaitsFor
 	return nil
-}
-
-func (r *run) keep(event *v1.SessionEvent) error {
-	r.result.Events = append(r.result.Events, event)
-	if r.onEvent == nil {
-		return nil
-	}
-	return r.onEvent(event)
 }
 
 // answer works on what is waited for, and on nothing else. What nobody here can answer is left to others.
@@ -182,7 +177,7 @@ func (r *run) begin(work work, action *v1.PendingAction) {
 		if r.tools[action.Name] == nil {
 			return
 		}
-		kept, taken := r.client.answers.take(useKey{r.sessionID, action.ToolUseId})
+		kept, taken := r.client.answers.take(useKey{r.request.SessionId, action.ToolUseId})
 		if !taken {
 			return
 		}
@@ -203,7 +198,7 @@ func (r *run) begin(work work, action *v1.PendingAction) {
 
 func (r *run) isAnswering(useID string) bool {
 	decides := work{useID, v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_CONFIRMATION}
-	return r.atWork[decides] != nil || r.client.answers.inHand(useKey{r.sessionID, useID})
+	return r.atWork[decides] != nil || r.client.answers.inHand(useKey{r.request.SessionId, useID})
 }
 
 func (r *run) decide(ctx context.Context, action *v1.PendingAction) error {
@@ -215,19 +210,19 @@ func (r *run) decide(ctx context.Context, action *v1.PendingAction) error {
 }
 
 // tell sends the answer that was kept, or else the handler's.
-func (r *run) tell(ctx context.Context, action *v1.PendingAction, told *answer) error {
-	if told == nil {
-		told = ask(ctx, action, r.tools[action.Name])
+func (r *run) tell(ctx context.Context, action *v1.PendingAction, answer *v1.UserEvent) error {
+	if answer == nil {
+		answer = ask(ctx, action, r.tools[action.Name])
 	}
-	err := r.send(ctx, ResultEvent(action, told.content, told.isError))
+	err := r.send(ctx, answer)
 	var refused *Error
 	if errors.As(err, &refused) && (refused.Code == codes.InvalidArgument || refused.Code == codes.ResourceExhausted) {
 		// The handler's result is too large, say. The model is told, rather than left waiting.
-		told = failed("The tool ran, but its result was refused: " + refused.Message)
-		err = r.send(ctx, ResultEvent(action, told.content, told.isError))
+		answer = failed(action, "The tool ran, but its result was refused: "+refused.Message)
+		err = r.send(ctx, answer)
 	}
 	if err != nil {
-		r.client.answers.keep(useKey{r.sessionID, action.ToolUseId}, told)
+		r.client.answers.keep(useKey{r.request.SessionId, action.ToolUseId}, answer)
 	}
 	return err
 }
@@ -235,11 +230,11 @@ func (r *run) tell(ctx context.Context, action *v1.PendingAction, told *answer) 
 // send sends an answer. That nobody waits for it any more is no failure: the stream says how the turn goes on, or that
 // it is over.
 func (r *run) send(ctx context.Context, event *v1.UserEvent) error {
-	_, err := r.client.SendEvent(ctx, &v1.SendEventRequest{SessionId: r.sessionID, Event: event})
+	_, err := r.client.SendEvent(ctx, &v1.SendEventRequest{SessionId: r.request.SessionId, Event: event})
 	var late *Error
 	if errors.As(err, &late) && slices.Contains(
 		[]string{"TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"}, late.Reason) {
-		slog.Debug("nobody waits for this answer any more", "session", r.sessionID, "why", late)
+		slog.Debug("nobody waits for this answer any more", "session", r.request.SessionId, "why", late)
 		return nil
 	}
 	return err

@@ -42,26 +42,13 @@ func ToolUseID(ctx context.Context) string {
 	return id
 }
 
-// answer is what the model is told.
-type answer struct {
-	content []*v1.Content
-	isError bool
-}
-
-func failed(words string) *answer {
-	return &answer{[]*v1.Content{Text(words)}, true}
-}
-
-var (
-	stopped   = failed("The tool was stopped before it was done; what it did is not known.")
-	errNoJSON = errors.New("no JSON")
-)
+var errNoJSON = errors.New("no JSON")
 
 // ask lets the handler answer. Its words are the same in every language: the model reads them, and the log keeps them.
-func ask(ctx context.Context, action *v1.PendingAction, handler Handler) *answer {
+func ask(ctx context.Context, action *v1.PendingAction, handler Handler) *v1.UserEvent {
 	input := json.RawMessage(cmp.Or(action.InputJson, "{}"))
 	if !json.Valid(input) {
-		return failed("The input is no JSON.")
+		return failed(action, "The input is no JSON.")
 	}
 	ctx = context.WithValue(ctx, useIDKey{}, action.ToolUseId)
 	content, err := beside(ctx, func() ([]*v1.Content, error) {
@@ -72,16 +59,20 @@ func ask(ctx context.Context, action *v1.PendingAction, handler Handler) *answer
 		return contentOf(result)
 	})
 	if err == nil {
-		return &answer{content: content}
+		return ResultEvent(action, content, false)
 	}
 	if ctx.Err() != nil {
-		return stopped
+		return failed(action, "The tool was stopped before it was done; what it did is not known.")
 	}
 	slog.WarnContext(ctx, "a tool's handler failed", "tool", action.Name, "use", action.ToolUseId, "error", err)
 	if errors.Is(err, errNoJSON) {
-		return failed("The tool's answer is no JSON.")
+		return failed(action, "The tool's answer is no JSON.")
 	}
-	return failed("The tool failed: " + err.Error())
+	return failed(action, "The tool failed: "+err.Error())
+}
+
+func failed(action *v1.PendingAction, words string) *v1.UserEvent {
+	return ResultEvent(action, []*v1.Content{Text(words)}, true)
 }
 
 // beside runs a function of the caller's, and leaves it to itself when the context is over. Its panic is an error.
@@ -108,13 +99,11 @@ func beside[Result any](ctx context.Context, function func() (Result, error)) (R
 }
 
 func contentOf(result any) ([]*v1.Content, error) {
-	switch result := result.(type) {
-	case nil:
+	if result == nil || result == "" {
 		return nil, nil
+	}
+	switch result := result.(type) {
 	case string:
-		if result == "" {
-			return nil, nil
-		}
 		return []*v1.Content{Text(result)}, nil
 	case *v1.Content:
 		return []*v1.Content{result}, nil
