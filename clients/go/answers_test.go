@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -46,11 +47,41 @@ func TestAResultThatIsRefusedIsToldToTheModelAsAnError(t *testing.T) {
 	equal(t, results(service)[1], "The tool ran, but its result was refused: refused")
 }
 
+// tooLate passes on why answers came too late, which only the log says.
+type tooLate struct {
+	slog.Handler
+	why chan<- error
+}
+
+func (tooLate) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l tooLate) Handle(_ context.Context, record slog.Record) error {
+	record.Attrs(func(attribute slog.Attr) bool {
+		if why, isError := attribute.Value.Any().(error); isError {
+			l.why <- why
+		}
+		return true
+	})
+	return nil
+}
+
 func TestAnAnswerThatNobodyWaitsForAnyMoreIsNoFailure(t *testing.T) {
-	for _, reason := range []string{"TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"} {
-		service := then(endTurn, stands(nil, custom("use_2"), custom("use_3")), 2)
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	for reason, kind := range map[string]error{
+		"TOOL_USE_CLOSED":   managedagents.ErrToolUseClosed,
+		"SESSION_TERMINAL":  managedagents.ErrSessionTerminal,
+		"SESSION_NOT_FOUND": managedagents.ErrNotFound,
+	} {
+		why := make(chan error, 1)
+		slog.SetDefault(slog.New(tooLate{before.Handler(), why}))
+		service := then(endTurn, stands(nil, custom("use_2")), message(2))
 		refusingAnswers(service, 1, refusal(codes.FailedPrecondition, reason))
-		equal(t, runs(t, service, withOurs(nothing)).StopReason, "end_turn")
+		wasTooLate := managedagents.OnEvent(func(*v1.SessionEvent) error {
+			equal(t, errors.Is(comes(t, why), kind), true)
+			return nil
+		})
+		equal(t, runs(t, service, withOurs(nothing), wasTooLate).StopReason, "end_turn")
 	}
 }
 

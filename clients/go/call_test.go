@@ -276,3 +276,14 @@ func TestListsGoOnOverThePagesAndStopWhereTheReaderDoes(t *testing.T) {
 	}
 	equal(t, len(asked[any](service)), 4)
 }
+
+func TestAListThatFailsGivesItsErrorAsTheLast(t *testing.T) {
+	service := &fake{calls: map[string]method{
+		"ListEvents": refusing(refusal(codes.NotFound, "SESSION_NOT_FOUND"))}}
+	var last error
+	for event, err := range faked(t, service).Events(t.Context(), &v1.ListEventsRequest{}) {
+		equal(t, event == nil, true)
+		last = err
+	}
+	equal(t, errors.Is(last, managedagents.ErrNotFound), true)
+}

@@ -83,6 +83,19 @@ func TestHalfAnAnswerIsDiscardedWhenItsStreamIsCut(t *testing.T) {
 	equal(t, asked[*v1.StreamEventsRequest](service)[0].IncludeDeltas, true)
 }
 
+func TestAnAnswerThatTheServerDiscardsIsDiscardedOnce(t *testing.T) {
+	discarded := &v1.StreamEventsResponse_DeltaDiscarded{
+		DeltaDiscarded: &v1.StreamDeltaDiscarded{ResponseId: "rsp_1", Attempt: 1}}
+	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
+		if request.LogId == nil {
+			message := &v1.StreamEventsResponse{Message: discarded}
+			return errors.Join(send(stream, opened(0), delta("Hel"), message), unavailable)
+		}
+		return send(stream, opened(0), ended(0))
+	}}
+	equal(t, told(t, faked(t, service).Follow("ses_1", 0)), "Hel discarded:rsp_1")
+}
+
 func TestHalfAnAnswerIsDiscardedWhenReadingGoesOnAfterAStop(t *testing.T) {
 	service := &fake{follow: telling(opened(0), delta("Hello"), batchOf(said(1, "rsp_1")), ended(1))}
 	follow := faked(t, service).Follow("ses_1", 0)

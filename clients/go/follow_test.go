@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -98,6 +99,7 @@ func TestAHoleIsABrokenPromise(t *testing.T) {
 	service := &fake{follow: telling(opened(0), batch(1, 3), batch(5, 6))}
 	got, err := seqs(t.Context(), faked(t, service).Follow("ses_1", 0))
 	equal(t, errors.Is(err, managedagents.ErrPromiseBroken), true)
+	equal(t, status.Code(err), codes.DataLoss)
 	equal(t, len(got), 3)
 	equal(t, len(asked[any](service)), 1)
 }
