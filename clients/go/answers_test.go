@@ -122,25 +122,30 @@ func TestAHandlerIsStoppedWhenNobodyWaitsForItAnyMore(t *testing.T) {
 	for about, end := range map[string][]any{
 		"its use is closed": append([]any{stands(nil), message(3)}, endTurn...),
 		"its turn is over":  endTurn,
+		"its session is deleted": {
+			stands(requiresAction("use_0"), custom("use_0")), endedBy(v1.StreamEndReason_STREAM_END_REASON_DELETED, 9, true)},
 	} {
 		t.Run(about, func(t *testing.T) {
-			begun, stopped := make(chan struct{}), make(chan error, 1)
+			begun, stopped, why := make(chan struct{}), make(chan struct{}), error(nil)
 			ours := withOurs(func(ctx context.Context, _ json.RawMessage) (any, error) {
 				close(begun)
 				<-ctx.Done()
-				stopped <- ctx.Err()
-				return nil, ctx.Err()
+				why = ctx.Err()
+				close(stopped)
+				return nil, why
 			})
 			onEvent := managedagents.OnEvent(func(event *v1.SessionEvent) error {
 				if event.Seq == 2 {
 					comes(t, begun)
 				} else {
-					equal(t, comes(t, stopped), context.Canceled)
+					comes(t, stopped)
 				}
 				return nil
 			})
 			service := then(end, stands(nil, custom("use_0")), message(2))
-			equal(t, runs(t, service, ours, onEvent).StopReason, "end_turn")
+			runs(t, service, ours, onEvent)
+			comes(t, stopped)
+			equal(t, why, context.Canceled)
 			equal(t, len(answered(service)), 0)
 		})
 	}

@@ -206,8 +206,8 @@ func TestASessionThatWasNeverThereIsAnError(t *testing.T) {
 	equal(t, errors.Is(err, managedagents.ErrNotFound), true)
 }
 
-// unknown gives a message one field of a number that no message has.
-func unknown[Message proto.Message](message Message) Message {
+// strange gives a message one field of a number that no message has.
+func strange[Message proto.Message](message Message) Message {
 	field := protowire.AppendTag(nil, 999, protowire.BytesType)
 	message.ProtoReflect().SetUnknown(protowire.AppendBytes(field, []byte("from the future")))
 	return message
@@ -216,9 +216,9 @@ func unknown[Message proto.Message](message Message) Message {
 func TestKindsOfEventsAndMessagesThatAreNotKnownArePassedOverAndTheirSeqCounts(t *testing.T) {
 	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
 		if request.GetFromSeq() == 0 {
-			strange := unknown(&v1.SessionEvent{Seq: 2})
-			message := unknown(&v1.StreamEventsResponse{})
-			return errors.Join(send(stream, opened(0), message, batchOf(said(1, ""), strange)), unavailable)
+			event := strange(&v1.SessionEvent{Seq: 2})
+			message := strange(&v1.StreamEventsResponse{})
+			return errors.Join(send(stream, opened(0), message, batchOf(said(1, ""), event)), unavailable)
 		}
 		return send(stream, opened(0), batch(3, 3), ended(3))
 	}}

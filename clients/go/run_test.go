@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -42,6 +43,11 @@ func bash(useID string) *v1.PendingAction {
 func asks(useID string) *v1.PendingAction {
 	kind := v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_CONFIRMATION
 	return &v1.PendingAction{ToolUseId: useID, Kind: kind, Name: "bash", RunsAtClient: true}
+}
+
+// unknown is something that this version of the client does not know how to answer.
+func unknown(useID string) *v1.PendingAction {
+	return &v1.PendingAction{ToolUseId: useID, Kind: 99, Name: "ours"}
 }
 
 // over ends a turn.
@@ -200,8 +206,7 @@ func TestAUseThatWasConfirmedIsThenAnswered(t *testing.T) {
 }
 
 func TestATurnThatWaitsForWhatNobodyHereCanAnswerIsGivenBack(t *testing.T) {
-	unknown := &v1.PendingAction{ToolUseId: "use_2", Kind: 99, Name: "ours"}
-	for _, pending := range []*v1.PendingAction{asks("use_2"), bash("use_2"), unknown} {
+	for _, pending := range []*v1.PendingAction{asks("use_2"), bash("use_2"), unknown("use_2")} {
 		service := telltale(message(1), stands(requiresAction("use_2"), pending), 9)
 		result := runs(t, service, withOurs(nothing))
 		equal(t, result.StopReason, "requires_action")
@@ -232,20 +237,41 @@ func TestATurnThatWaitsForAHandlerOrADecisionHereIsNotGivenBack(t *testing.T) {
 	}
 }
 
-func TestAUseThatIsToldOfAgainIsAnsweredOnce(t *testing.T) {
-	service := then(endTurn, stands(nil, custom("use_2")), stands(nil, custom("use_2"), custom("use_3")), 3)
-	runs(t, service, withOurs(nothing))
+func TestAUseThatIsToldOfAgainIsDecidedAndAnsweredOnce(t *testing.T) {
+	first := []*v1.PendingAction{asks("use_1"), custom("use_2")}
+	service := then(endTurn, stands(nil, first...), 3, stands(nil, append(first, custom("use_3"))...), 4)
+	var decided atomic.Int32
+	confirm := func(ctx context.Context, action *v1.PendingAction) (managedagents.Decision, error) {
+		decided.Add(1)
+		return allow(ctx, action)
+	}
+	runs(t, service, withOurs(nothing), managedagents.WithConfirm(confirm))
+	equal(t, decided.Load(), 1)
 	ids := map[string]bool{}
 	for _, event := range answered(service) {
-		ids[event.GetUserCustomToolResult().CustomToolUseId] = true
+		ids[event.GetUserCustomToolResult().GetCustomToolUseId()] = true
 	}
-	equal(t, fmt.Sprint(ids, len(answered(service))), "map[use_2:true use_3:true] 2")
+	equal(t, fmt.Sprint(ids, len(answered(service))), "map[:true use_2:true use_3:true] 3")
 }
 
 func TestAUseWithoutAHandlerIsLeftToOthers(t *testing.T) {
 	service := then(endTurn, stands(nil, bash("use_0")), stands(nil))
 	runs(t, service, withOurs(nothing))
 	equal(t, len(answered(service)), 0)
+}
+
+func TestWhatWaitsForAnAnswerOfAnUnknownKindIsLeftToOthers(t *testing.T) {
+	var asked atomic.Int32
+	ours := withOurs(func(context.Context, json.RawMessage) (any, error) {
+		asked.Add(1)
+		return nil, nil
+	})
+	confirm := managedagents.WithConfirm(func(context.Context, *v1.PendingAction) (managedagents.Decision, error) {
+		asked.Add(1)
+		return managedagents.Decision{}, nil
+	})
+	runs(t, then(endTurn, stands(nil, unknown("use_2"), custom("use_3")), 2), ours, confirm)
+	equal(t, asked.Load(), 1)
 }
 
 func TestARunOfASessionThatIsNotThereFails(t *testing.T) {
