@@ -31,7 +31,7 @@ func TestACallIsAskedAgainWithTheSameRequestID(t *testing.T) {
 	requests := asked[*v1.SendEventRequest](service)
 	equal(t, len(requests), 4)
 	for _, request := range requests {
-		equal(t, len(request.RequestId), 32)
+		equal(t, len(request.RequestId) >= 20, true)
 		equal(t, request.RequestId, requests[0].RequestId)
 	}
 	equal(t, hello.RequestId, "")
@@ -275,4 +275,15 @@ func TestListsGoOnOverThePagesAndStopWhereTheReaderDoes(t *testing.T) {
 		break
 	}
 	equal(t, len(asked[any](service)), 4)
+}
+
+func TestAListThatFailsGivesItsErrorAsTheLast(t *testing.T) {
+	service := &fake{calls: map[string]method{
+		"ListEvents": refusing(refusal(codes.NotFound, "SESSION_NOT_FOUND"))}}
+	var last error
+	for event, err := range faked(t, service).Events(t.Context(), &v1.ListEventsRequest{}) {
+		equal(t, event == nil, true)
+		last = err
+	}
+	equal(t, errors.Is(last, managedagents.ErrNotFound), true)
 }

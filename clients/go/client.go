@@ -9,10 +9,16 @@ package managedagents
 
 import (
 	"context"
+	"crypto/tls"
 	"iter"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
@@ -20,122 +26,102 @@ import (
 // Version is this client's, told to servers as its user agent.
 const Version = "0.1.0"
 
+// gRPC's own bound of 4 MiB on what is received leaves little above a batch of a stream, which is 3 MiB and more.
+const maxMessageBytes = 16 << 20
+
 // Client is a client of one managed agents server, for use by any number of goroutines.
 //
-// Every call that changes something has a request id; where the request has none, the client makes one. It is kept over
-// the retries of the call, so that it happens once however often the connection breaks. Give one of your own (up to 128
-// bytes) where the same call may be made again by another process.
+// The calls are those of the generated stub. Every one that changes something has a request id; where the request has
+// none, the client makes one. It is kept over the retries of the call, so that it happens once however often the
+// connection breaks. Give one of your own (up to 128 bytes) where the same call may be made again by another process.
 //
 // What fails gives an *Error, or the error of a context that is over. A call that may pass is asked again by itself.
 type Client struct {
-	address    string
-	settings   settings
+	v1.ManagedAgentRuntimeClient
+
+	transport        credentials.TransportCredentials
+	token            bearer
+	connectTimeout   time.Duration
+	patience         time.Duration
+	heartbeatTimeout time.Duration
+
 	connection *grpc.ClientConn
-	stub       v1.ManagedAgentRuntimeClient
 	answers    answers
 	// Whether the server ever answered.
 	heard atomic.Bool
 }
 
+// Option sets how a client connects.
+type Option func(*Client)
+
+// WithToken sends a bearer token with every call.
+func WithToken(token string) Option {
+	return func(c *Client) { c.token = bearer(token) }
+}
+
+// WithTLS encrypts the connection; &tls.Config{} is a good start. Without it the connection is plain text.
+func WithTLS(config *tls.Config) Option {
+	return func(c *Client) { c.transport = credentials.NewTLS(config) }
+}
+
+// WithConnectTimeout says how long to try a server that has never answered: 5 s unless given.
+func WithConnectTimeout(timeout time.Duration) Option {
+	return func(c *Client) { c.connectTimeout = timeout }
+}
+
+// WithPatience says how long to go on with a server that has answered before, and how long one attempt at a call may
+// take: 60 s unless given. 0: each call is made once, and only its context bounds it; a stream that is cut is not
+// opened again.
+func WithPatience(patience time.Duration) Option {
+	return func(c *Client) { c.patience = patience }
+}
+
+// WithHeartbeatTimeout says how long a stream may be silent before it counts as cut: 30 s unless given. The server
+// gives a sign of life every 10 s.
+func WithHeartbeatTimeout(timeout time.Duration) Option {
+	return func(c *Client) { c.heartbeatTimeout = timeout }
+}
+
 // Connect gives a client of the server at address, host and port. The connection is made by the first call.
 func Connect(address string, options ...Option) (*Client, error) {
-	client := &Client{address: address, settings: defaults()}
-	for _, option := range options {
-		option(&client.settings)
+	c := &Client{
+		transport: insecure.NewCredentials(), answers: answers{known: map[useKey]*v1.UserEvent{}},
+		connectTimeout: 5 * time.Second, patience: time.Minute, heartbeatTimeout: 30 * time.Second,
 	}
-	connection, err := grpc.NewClient(address, client.settings.dial()...)
+	for _, option := range options {
+		option(c)
+	}
+	connection, err := grpc.NewClient(address,
+		grpc.WithTransportCredentials(c.transport),
+		grpc.WithPerRPCCredentials(c.token),
+		grpc.WithUserAgent("managedagents-go/"+Version),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes)),
+		// Asking again is done in one place, here: gRPC's own stops after five attempts, keeps no request of more than
+		// 256 KiB, and does not know RetryInfo.
+		grpc.WithUnaryInterceptor(c.call),
+		grpc.WithDisableRetry(),
+		// gRPC waits up to two minutes before it tries an address again; a server that restarts is back sooner.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff: backoff.Config{
+				BaseDelay: firstDelay, Multiplier: delayGrowth, Jitter: 0.2, MaxDelay: longestDelay,
+			},
+			MinConnectTimeout: c.connectTimeout,
+		}),
+		// A machine that vanished closes no connection. A follower hears from its server every 10 s, so that a ping
+		// goes out only when that is overdue.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+	)
 	if err != nil {
 		return nil, err
 	}
-	client.connection, client.stub = connection, v1.NewManagedAgentRuntimeClient(connection)
-	return client, nil
+	c.connection, c.ManagedAgentRuntimeClient = connection, v1.NewManagedAgentRuntimeClient(connection)
+	return c, nil
 }
 
 // Close closes the connection; calls that are under way fail.
 func (c *Client) Close() error {
 	return c.connection.Close()
-}
-
-// Create creates an agent.
-func (c *Client) Create(ctx context.Context, request *v1.CreateRequest) (*v1.CreateResponse, error) {
-	return call(ctx, c, c.stub.Create, request)
-}
-
-// StartSession starts a session of an agent. Its log begins with the initial events, in the same write.
-func (c *Client) StartSession(ctx context.Context, request *v1.StartSessionRequest) (*v1.StartSessionResponse, error) {
-	return call(ctx, c, c.stub.StartSession, request)
-}
-
-// SendEvent sends an event. Once it answers, with the event's seq, the event is in the log.
-func (c *Client) SendEvent(ctx context.Context, request *v1.SendEventRequest) (*v1.SendEventResponse, error) {
-	return call(ctx, c, c.stub.SendEvent, request)
-}
-
-// Interrupt stops the turn that runs, and drops the messages that wait where it is told so. The session lives on.
-func (c *Client) Interrupt(ctx context.Context, request *v1.InterruptRequest) (*v1.InterruptResponse, error) {
-	return call(ctx, c, c.stub.Interrupt, request)
-}
-
-// Pause lets nothing new start. It holds until Resume, also across a restart of the server.
-func (c *Client) Pause(ctx context.Context, request *v1.PauseRequest) (*v1.PauseResponse, error) {
-	return call(ctx, c, c.stub.Pause, request)
-}
-
-// Resume ends a pause.
-func (c *Client) Resume(ctx context.Context, request *v1.ResumeRequest) (*v1.ResumeResponse, error) {
-	return call(ctx, c, c.stub.Resume, request)
-}
-
-// Status tells where a session stands, and what it waits for.
-func (c *Client) Status(ctx context.Context, request *v1.StatusRequest) (*v1.StatusResponse, error) {
-	return call(ctx, c, c.stub.Status, request)
-}
-
-// Archive ends a session for good; its log stays readable.
-func (c *Client) Archive(ctx context.Context, request *v1.ArchiveRequest) (*v1.ArchiveResponse, error) {
-	return call(ctx, c, c.stub.Archive, request)
-}
-
-// DeleteSession deletes a session and all its data.
-func (c *Client) DeleteSession(
-	ctx context.Context, request *v1.DeleteSessionRequest,
-) (*v1.DeleteSessionResponse, error) {
-	return call(ctx, c, c.stub.DeleteSession, request)
-}
-
-// GetAgent gives one agent.
-func (c *Client) GetAgent(ctx context.Context, request *v1.GetAgentRequest) (*v1.GetAgentResponse, error) {
-	return call(ctx, c, c.stub.GetAgent, request)
-}
-
-// UpdateAgent replaces the newest version of an agent, which the request names, by a new one. Sessions keep theirs.
-func (c *Client) UpdateAgent(ctx context.Context, request *v1.UpdateAgentRequest) (*v1.UpdateAgentResponse, error) {
-	return call(ctx, c, c.stub.UpdateAgent, request)
-}
-
-// ArchiveAgent lets an agent take no new sessions.
-func (c *Client) ArchiveAgent(ctx context.Context, request *v1.ArchiveAgentRequest) (*v1.ArchiveAgentResponse, error) {
-	return call(ctx, c, c.stub.ArchiveAgent, request)
-}
-
-// GetSession gives one session.
-func (c *Client) GetSession(ctx context.Context, request *v1.GetSessionRequest) (*v1.GetSessionResponse, error) {
-	return call(ctx, c, c.stub.GetSession, request)
-}
-
-// ListAgents gives one page of agents, newest first; Agents gives all of them.
-func (c *Client) ListAgents(ctx context.Context, request *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error) {
-	return call(ctx, c, c.stub.ListAgents, request)
-}
-
-// ListSessions gives one page of sessions, newest first; Sessions gives all of them.
-func (c *Client) ListSessions(ctx context.Context, request *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error) {
-	return call(ctx, c, c.stub.ListSessions, request)
-}
-
-// ListEvents gives one page of a session's log; Events gives all that is in it now, Follow also what comes.
-func (c *Client) ListEvents(ctx context.Context, request *v1.ListEventsRequest) (*v1.ListEventsResponse, error) {
-	return call(ctx, c, c.stub.ListEvents, request)
 }
 
 // Agents goes over the agents from the request's page on, newest first, page by page. An error is the last it gives.
@@ -153,3 +139,16 @@ func (c *Client) Sessions(ctx context.Context, request *v1.ListSessionsRequest) 
 func (c *Client) Events(ctx context.Context, request *v1.ListEventsRequest) iter.Seq2[*v1.SessionEvent, error] {
 	return pages(ctx, c.ListEvents, request, (*v1.ListEventsResponse).GetEvents)
 }
+
+// bearer is the token that is sent with every call. Empty: none is.
+type bearer string
+
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	if b == "" {
+		return nil, nil
+	}
+	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+}
+
+// A server without TLS may want a token, too: one behind a proxy that ends TLS, or on this machine.
+func (bearer) RequireTransportSecurity() bool { return false }

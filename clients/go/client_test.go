@@ -260,3 +260,16 @@ func TestDeltasJoinToTheTextThatFollows(t *testing.T) {
 	equal(t, told != "", true)
 	equal(t, strings.HasPrefix(words, told), true)
 }
+
+func TestASessionWorksUntilItsOutcomeIsMet(t *testing.T) {
+	client := realClient(t)
+	sessionID := session(t, client, `{"name": "test", "model": {"scripted": {
+		"responses": [{"text": "draft"}, {"text": "story"}],
+		"grader": [{"reason": "it has no end"}, {"met": true}]}}}`)
+	result, err := client.Run(t.Context(), sessionID, managedagents.OutcomeEvent("a story with an end", 5))
+	ok(t, err)
+	equal(t, result.StopReason, "completed")
+	equal(t, result.Text, "story")
+	equal(t, result.Events[0].GetUserDefineOutcome().GetMaxIterations(), 5)
+	equal(t, result.Usage.Requests, 4)
+}

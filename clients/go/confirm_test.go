@@ -32,7 +32,7 @@ func shellAgent(commands []string, words string, more string) string {
 		{"tool_calls": [%s]}, %s]}}%s}`, strings.Join(calls, ", "), strings.Join(responses, ", "), more)
 }
 
-func allow(context.Context, managedagents.ToolUse) (managedagents.Decision, error) {
+func allow(context.Context, *v1.PendingAction) (managedagents.Decision, error) {
 	return managedagents.Decision{Allow: true}, nil
 }
 
@@ -54,8 +54,8 @@ func TestWhatConfirmAllowsRunsAtTheServerAndWhatItDeniesIsTold(t *testing.T) {
 	long(t)
 	client := realClient(t)
 	sessionID := session(t, client, shellAgent([]string{"echo yes", "echo no"}, "done", asksFirst))
-	confirm := func(_ context.Context, use managedagents.ToolUse) (managedagents.Decision, error) {
-		return managedagents.Decision{Allow: strings.Contains(use.InputJSON, "yes"), DenyMessage: "Not this one."}, nil
+	confirm := func(_ context.Context, action *v1.PendingAction) (managedagents.Decision, error) {
+		return managedagents.Decision{Allow: strings.Contains(action.InputJson, "yes"), DenyMessage: "Not this one."}, nil
 	}
 	result, err := client.Run(t.Context(), sessionID, goOn, managedagents.WithConfirm(confirm))
 	ok(t, err)
@@ -121,9 +121,9 @@ func TestAConfirmThatSomebodyElseWasFasterThanHoldsNothingUp(t *testing.T) {
 	client := realClient(t)
 	sessionID := session(t, client, shellAgent([]string{"pwd"}, "done", atClient+asksFirst))
 	stopped := make(chan struct{})
-	confirm := func(ctx context.Context, use managedagents.ToolUse) (managedagents.Decision, error) {
+	confirm := func(ctx context.Context, action *v1.PendingAction) (managedagents.Decision, error) {
 		defer close(stopped)
-		event := managedagents.ConfirmationEvent(use.ID, managedagents.Decision{Allow: true})
+		event := managedagents.ConfirmationEvent(action.ToolUseId, managedagents.Decision{Allow: true})
 		_, err := client.SendEvent(t.Context(), &v1.SendEventRequest{SessionId: sessionID, Event: event})
 		<-ctx.Done()
 		return managedagents.Decision{}, err

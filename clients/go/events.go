@@ -3,9 +3,6 @@ package managedagents
 import (
 	"strings"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
@@ -38,6 +35,35 @@ func OutcomeEvent(criteria string, maxIterations int32) *v1.UserEvent {
 	return &v1.UserEvent{Event: &v1.UserEvent_UserDefineOutcome{UserDefineOutcome: outcome}}
 }
 
+// ResultEvent is the event that answers a tool use with its result.
+func ResultEvent(action *v1.PendingAction, content []*v1.Content, isError bool) *v1.UserEvent {
+	if action.Kind == v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT {
+		return &v1.UserEvent{Event: &v1.UserEvent_UserCustomToolResult{UserCustomToolResult: &v1.UserCustomToolResult{
+			CustomToolUseId: action.ToolUseId, Content: content, IsError: isError}}}
+	}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserToolResult{UserToolResult: &v1.UserToolResult{
+		ToolUseId: action.ToolUseId, Content: content, IsError: isError}}}
+}
+
+// Decision is what is decided on a tool use that waits for permission. The zero value denies it.
+type Decision struct {
+	Allow bool
+	// DenyMessage is what the model is told of a denial. Empty: a standard sentence.
+	DenyMessage string
+}
+
+// ConfirmationEvent is the event that allows the tool use of this id, or denies it.
+func ConfirmationEvent(useID string, decision Decision) *v1.UserEvent {
+	confirmation := &v1.UserToolConfirmation{ToolUseId: useID}
+	if decision.Allow {
+		confirmation.Decision = v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW
+	} else {
+		confirmation.Decision = v1.ToolConfirmation_TOOL_CONFIRMATION_DENY
+		confirmation.DenyMessage = decision.DenyMessage
+	}
+	return &v1.UserEvent{Event: &v1.UserEvent_UserToolConfirmation{UserToolConfirmation: confirmation}}
+}
+
 // TextOf is the text of the blocks, joined. Pictures and files are left out.
 func TextOf(content []*v1.Content) string {
 	var words strings.Builder
@@ -49,20 +75,10 @@ func TextOf(content []*v1.Content) string {
 
 // KindOf is an event's kind, say agent.message. Empty: one that this version of the client does not know.
 func KindOf(event *v1.SessionEvent) string {
-	return strings.Replace(which(event, "payload"), "_", ".", 1)
-}
-
-// StopReasonOf is why a session went idle, say end_turn. Empty: a reason that this version of the client does not know.
-func StopReasonOf(idle *v1.StatusIdle) string {
-	return which(idle.GetStopReason(), "reason")
-}
-
-// which is the name of the oneof's field that is set.
-func which(message proto.Message, oneof protoreflect.Name) string {
-	reflected := message.ProtoReflect()
-	field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName(oneof))
+	reflected := event.ProtoReflect()
+	field := reflected.WhichOneof(reflected.Descriptor().Oneofs().ByName("payload"))
 	if field == nil {
 		return ""
 	}
-	return string(field.Name())
+	return strings.Replace(string(field.Name()), "_", ".", 1)
 }

@@ -3,6 +3,7 @@ package managedagents_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -63,6 +64,9 @@ func told(t *testing.T, follow *managedagents.Follow) string {
 			words = append(words, item.Delta.GetText())
 		case item.Discarded != nil:
 			words = append(words, "discarded:"+item.Discarded.ResponseId)
+		case item.Turn != nil:
+			waitsFor := strings.Join(item.Turn.GetResult().GetWaitsFor(), ",")
+			words = append(words, fmt.Sprintf("turn:%d,%s", len(item.Turn.PendingActions), waitsFor))
 		}
 	}
 	return strings.Join(words, " ")
@@ -77,6 +81,19 @@ func TestHalfAnAnswerIsDiscardedWhenItsStreamIsCut(t *testing.T) {
 	}}
 	equal(t, told(t, faked(t, service).Follow("ses_1", 0)), "event Hel discarded:rsp_1 Hello event")
 	equal(t, asked[*v1.StreamEventsRequest](service)[0].IncludeDeltas, true)
+}
+
+func TestAnAnswerThatTheServerDiscardsIsDiscardedOnce(t *testing.T) {
+	discarded := &v1.StreamEventsResponse_DeltaDiscarded{
+		DeltaDiscarded: &v1.StreamDeltaDiscarded{ResponseId: "rsp_1", Attempt: 1}}
+	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
+		if request.LogId == nil {
+			message := &v1.StreamEventsResponse{Message: discarded}
+			return errors.Join(send(stream, opened(0), delta("Hel"), message), unavailable)
+		}
+		return send(stream, opened(0), ended(0))
+	}}
+	equal(t, told(t, faked(t, service).Follow("ses_1", 0)), "Hel discarded:rsp_1")
 }
 
 func TestHalfAnAnswerIsDiscardedWhenReadingGoesOnAfterAStop(t *testing.T) {
@@ -141,7 +158,8 @@ func TestToCancelTheContextEndsAWaitForAServerAtOnce(t *testing.T) {
 			time.AfterFunc(200*time.Millisecond, cancel)
 		}
 	}
-	equal(t, last, context.Canceled)
+	equal(t, errors.Is(last, context.Canceled), true)
+	equal(t, errors.Is(last, managedagents.ErrNoAnswer), true)
 }
 
 func TestPatienceWithAServerThatIsGoneEnds(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -98,6 +99,7 @@ func TestAHoleIsABrokenPromise(t *testing.T) {
 	service := &fake{follow: telling(opened(0), batch(1, 3), batch(5, 6))}
 	got, err := seqs(t.Context(), faked(t, service).Follow("ses_1", 0))
 	equal(t, errors.Is(err, managedagents.ErrPromiseBroken), true)
+	equal(t, status.Code(err), codes.DataLoss)
 	equal(t, len(got), 3)
 	equal(t, len(asked[any](service)), 1)
 }
@@ -114,6 +116,22 @@ func TestWhereKindsAreFilteredThePlaceMovesWithTheServer(t *testing.T) {
 	requests := asked[*v1.StreamEventsRequest](service)
 	equal(t, requests[1].GetFromSeq(), 700)
 	equal(t, requests[1].Kinds[0], "agent.message")
+}
+
+func TestAFollowOfATurnHasItsEventsTellsWhereItStandsAndIsOverWithIt(t *testing.T) {
+	over := v1.StreamEndReason_STREAM_END_REASON_TURN_OVER
+	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
+		if request.GetFromSeq() == 2 {
+			return errors.Join(send(stream, opened(9), batch(3, 3), stands(nil, custom("use_3"))), unavailable)
+		}
+		return send(stream, opened(9), batch(7, 7), stands(requiresAction("use_3")), endedBy(over, 9, true))
+	}}
+	client := faked(t, service)
+	follow := client.Follow("ses_1", 2, managedagents.OfTurn(3))
+	equal(t, told(t, follow), "event turn:1, event turn:0,use_3")
+	equal(t, follow.Ended().Reason, over)
+	equal(t, asked[*v1.StreamEventsRequest](service)[1].Turn, 3)
+	follows(t, client.Follow("ses_1", 2, managedagents.OfTurn(3)), 3, 7)
 }
 
 func TestALiveFollowGoesOnFromTheHeadThatItMet(t *testing.T) {
@@ -188,8 +206,8 @@ func TestASessionThatWasNeverThereIsAnError(t *testing.T) {
 	equal(t, errors.Is(err, managedagents.ErrNotFound), true)
 }
 
-// unknown gives a message one field of a number that no message has.
-func unknown[Message proto.Message](message Message) Message {
+// strange gives a message one field of a number that no message has.
+func strange[Message proto.Message](message Message) Message {
 	field := protowire.AppendTag(nil, 999, protowire.BytesType)
 	message.ProtoReflect().SetUnknown(protowire.AppendBytes(field, []byte("from the future")))
 	return message
@@ -198,9 +216,9 @@ func unknown[Message proto.Message](message Message) Message {
 func TestKindsOfEventsAndMessagesThatAreNotKnownArePassedOverAndTheirSeqCounts(t *testing.T) {
 	service := &fake{follow: func(request *v1.StreamEventsRequest, stream sending) error {
 		if request.GetFromSeq() == 0 {
-			strange := unknown(&v1.SessionEvent{Seq: 2})
-			message := unknown(&v1.StreamEventsResponse{})
-			return errors.Join(send(stream, opened(0), message, batchOf(said(1, ""), strange)), unavailable)
+			event := strange(&v1.SessionEvent{Seq: 2})
+			message := strange(&v1.StreamEventsResponse{})
+			return errors.Join(send(stream, opened(0), message, batchOf(said(1, ""), event)), unavailable)
 		}
 		return send(stream, opened(0), batch(3, 3), ended(3))
 	}}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -13,96 +16,102 @@ import (
 	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
-// What ends a run, and what it answers, against a service that says what a session would say.
+// What ends a run, and what it answers, against a service that says where a turn stands.
 
 var goOn = managedagents.UserMessage("go")
 
-func event(turn uint64, payload *v1.SessionEvent) *v1.SessionEvent {
-	payload.Turn = turn
-	return payload
+func message(seq uint64) *v1.StreamEventsResponse {
+	return batchOf(&v1.SessionEvent{
+		Seq: seq, Turn: 1, Payload: &v1.SessionEvent_UserMessage{UserMessage: &v1.UserMessage{}}})
 }
 
-func message() *v1.SessionEvent {
-	return event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_UserMessage{UserMessage: &v1.UserMessage{}}})
+func stands(result *v1.TurnResult, pending ...*v1.PendingAction) *v1.StreamEventsResponse {
+	turn := &v1.StreamTurn{PendingActions: pending, Result: result}
+	return &v1.StreamEventsResponse{Message: &v1.StreamEventsResponse_Turn{Turn: turn}}
 }
 
-func idle(turn uint64, reason *v1.StopReason) *v1.SessionEvent {
-	idle := &v1.StatusIdle{StopReason: reason, Usage: &v1.Usage{Requests: 1}}
-	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_StatusIdle{StatusIdle: idle}})
+func custom(useID string) *v1.PendingAction {
+	kind := v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT
+	return &v1.PendingAction{ToolUseId: useID, Kind: kind, Name: "ours", InputJson: "{}"}
 }
 
-var endTurn = &v1.StopReason{Reason: &v1.StopReason_EndTurn{EndTurn: &v1.EndTurn{}}}
-
-func requiresAction(ids ...string) *v1.StopReason {
-	return &v1.StopReason{Reason: &v1.StopReason_RequiresAction{RequiresAction: &v1.RequiresAction{Ids: ids}}}
+func bash(useID string) *v1.PendingAction {
+	kind := v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_RESULT
+	return &v1.PendingAction{ToolUseId: useID, Kind: kind, Name: "bash", RunsAtClient: true}
 }
 
-func agentSays(turn uint64, responseID, words string) *v1.SessionEvent {
-	says := &v1.AgentMessage{Content: []*v1.Content{managedagents.Text(words)}}
-	return event(turn, &v1.SessionEvent{
-		ResponseId: responseID, Payload: &v1.SessionEvent_AgentMessage{AgentMessage: says}})
+func asks(useID string) *v1.PendingAction {
+	kind := v1.PendingActionKind_PENDING_ACTION_KIND_TOOL_CONFIRMATION
+	return &v1.PendingAction{ToolUseId: useID, Kind: kind, Name: "bash", RunsAtClient: true}
 }
 
-func asks(turn uint64, useID string) *v1.SessionEvent {
-	use := &v1.AgentToolUse{
-		ToolUseId: useID, Name: "bash", Permission: v1.PermissionDecision_PERMISSION_DECISION_ASK}
-	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_AgentToolUse{AgentToolUse: use}})
+// unknown is something that this version of the client does not know how to answer.
+func unknown(useID string) *v1.PendingAction {
+	return &v1.PendingAction{ToolUseId: useID, Kind: 99, Name: "ours"}
 }
 
-func uses(turn uint64, useID string) *v1.SessionEvent {
-	use := &v1.AgentCustomToolUse{CustomToolUseId: useID, Name: "ours", InputJson: "{}"}
-	return event(turn, &v1.SessionEvent{Payload: &v1.SessionEvent_AgentCustomToolUse{AgentCustomToolUse: use}})
+// over ends a turn.
+func over(result *v1.TurnResult) []any {
+	return []any{stands(result), endedBy(v1.StreamEndReason_STREAM_END_REASON_TURN_OVER, 9, true)}
 }
 
-func confirmed(useID string) *v1.SessionEvent {
-	allowed := &v1.UserToolConfirmation{
-		ToolUseId: useID, Decision: v1.ToolConfirmation_TOOL_CONFIRMATION_ALLOW}
-	return event(0, &v1.SessionEvent{
-		Payload: &v1.SessionEvent_UserToolConfirmation{UserToolConfirmation: allowed}})
+var endTurn = over(&v1.TurnResult{StopReason: v1.TurnStopReason_TURN_STOP_REASON_END_TURN})
+
+func requiresAction(useIDs ...string) *v1.TurnResult {
+	return &v1.TurnResult{StopReason: v1.TurnStopReason_TURN_STOP_REASON_REQUIRES_ACTION, WaitsFor: useIDs}
 }
 
-// telltale is a session whose log is these events; the first is what is sent. What stands after a nil follows when one
-// more event was sent.
-func telltale(events ...*v1.SessionEvent) *fake {
-	sends := make(chan struct{}, 100)
+// telltale is a session whose stream is these steps: a message of it, or the number of events that have to have been
+// sent to the session by then, the one that a run begins with included.
+func telltale(steps ...any) *fake {
+	var mutex sync.Mutex
+	sent, news := 0, make(chan struct{})
 	take := func(context.Context, any) (any, error) {
-		sends <- struct{}{}
+		mutex.Lock()
+		defer mutex.Unlock()
+		sent++
+		close(news)
+		news = make(chan struct{})
 		return &v1.SendEventResponse{Seq: 1}, nil
 	}
+	soFar := func() (int, <-chan struct{}) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		return sent, news
+	}
 	follow := func(_ *v1.StreamEventsRequest, stream sending) error {
-		<-sends // The message itself.
-		messages := []*v1.StreamEventsResponse{opened(0)}
-		seq := uint64(0)
-		for _, event := range events {
-			if event != nil {
-				seq++
-				event.Seq = seq
-				messages = append(messages, batchOf(event))
-				continue
-			}
-			if err := send(stream, messages...); err != nil {
-				return err
-			}
-			messages = nil
-			select {
-			case <-sends:
-			case <-stream.Context().Done():
-				return stream.Context().Err()
-			}
-		}
-		if err := send(stream, messages...); err != nil {
+		if err := stream.Send(opened(0)); err != nil {
 			return err
 		}
-		<-stream.Context().Done()
+		for _, step := range steps {
+			if message, isMessage := step.(*v1.StreamEventsResponse); isMessage {
+				if err := stream.Send(message); err != nil {
+					return err
+				}
+				continue
+			}
+			for count, more := soFar(); count < step.(int); count, more = soFar() {
+				select {
+				case <-more:
+				case <-stream.Context().Done():
+					return stream.Context().Err()
+				}
+			}
+		}
 		return nil
 	}
-	return &fake{calls: map[string]method{"SendEvent": take, "Status": always(&v1.StatusResponse{})}, follow: follow}
+	return &fake{calls: map[string]method{"SendEvent": take}, follow: follow}
 }
+
+// then is telltale with an end.
+func then(end []any, steps ...any) *fake { return telltale(append(steps, end...)...) }
 
 // answered gives what was sent after the message.
 func answered(service *fake) (events []*v1.UserEvent) {
-	for _, request := range asked[*v1.SendEventRequest](service)[1:] {
-		events = append(events, request.Event)
+	for _, request := range asked[*v1.SendEventRequest](service) {
+		if request.Event.GetUserMessage() == nil {
+			events = append(events, request.Event)
+		}
 	}
 	return events
 }
@@ -116,41 +125,58 @@ func runs(t *testing.T, service *fake, options ...managedagents.RunOption) *mana
 	return result
 }
 
-func TestARunEndsWithItsTurn(t *testing.T) {
-	failed := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusFailed{StatusFailed: &v1.StatusFailed{}}}
-	archived := &v1.SessionEvent{Payload: &v1.SessionEvent_StatusArchived{StatusArchived: &v1.StatusArchived{}}}
-	refused := &v1.StopReason{Reason: &v1.StopReason_Refusal{Refusal: &v1.Refusal{}}}
-	interrupted := &v1.Interrupted{DroppedSeqs: []uint64{1}}
-	dropped := &v1.StopReason{Reason: &v1.StopReason_Interrupted{Interrupted: interrupted}}
-	for reason, events := range map[string][]*v1.SessionEvent{
-		"end_turn":          {message(), idle(1, endTurn)},
-		"refusal":           {message(), idle(9, endTurn), idle(1, refused)},
-		"dropped":           {message(), idle(9, dropped)},
-		"outcome_evaluated": {message(), judged(1, false)},
-		"failed":            {message(), failed},
-		"archived":          {message(), archived},
+func withOurs(handler managedagents.Handler) managedagents.RunOption {
+	return managedagents.WithTools(managedagents.Tools{"ours": handler})
+}
+
+func nothing(context.Context, json.RawMessage) (any, error) { return nil, nil }
+
+func TestARunFollowsItsTurnAndEndsWithIt(t *testing.T) {
+	for number, name := range map[int32]string{
+		1: "end_turn", 5: "refusal", 11: "dropped", 12: "outcome_evaluated", 13: "completed", 15: "archived", 99: "",
 	} {
-		equal(t, runs(t, telltale(events...)).StopReason, reason)
+		service := then(over(&v1.TurnResult{
+			StopReason: v1.TurnStopReason(number), Text: "so", Usage: &v1.Usage{Requests: 2},
+			Error: &v1.ErrorEvent{Message: "too bad"},
+		}), message(1), message(3))
+		result := runs(t, service)
+		equal(t, result.Seq, 1)
+		equal(t, result.StopReason, name)
+		equal(t, result.Text, "so")
+		equal(t, result.Usage.Requests, 2)
+		equal(t, result.Error.Message, "too bad")
+		equal(t, len(result.Events), 2)
+		equal(t, result.Events[1].Seq, 3)
+		followed := asked[*v1.StreamEventsRequest](service)[0]
+		equal(t, followed.Turn, 1)
+		equal(t, followed.FromSeq != nil && *followed.FromSeq == 0, true)
+		equal(t, followed.IncludeDeltas, false)
 	}
 }
 
-func TestARunGivesTheLastWordsTheUsageAndTheEventsOfItsTurn(t *testing.T) {
-	result := runs(t, telltale(message(), agentSays(1, "rsp_1", "first"), agentSays(9, "rsp_9", "another turn's"),
-		agentSays(1, "rsp_2", "la"), agentSays(1, "rsp_2", "st"), idle(1, endTurn)))
-	equal(t, result.Seq, 1)
-	equal(t, result.Text, "last")
-	equal(t, result.Usage.Requests, 1)
-	equal(t, len(result.Events), 5)
+func TestARunEndsWithTheDeletionOfItsSession(t *testing.T) {
+	deleted := endedBy(v1.StreamEndReason_STREAM_END_REASON_DELETED, 9, true)
+	before := telltale()
+	before.follow = func(*v1.StreamEventsRequest, sending) error { return refusal(codes.NotFound, "SESSION_NOT_FOUND") }
+	for about, service := range map[string]*fake{
+		"while it is followed":      telltale(message(1), stands(nil), deleted),
+		"while it waits for us":     telltale(stands(requiresAction("use_2"), custom("use_2")), 2, deleted),
+		"before it can be followed": before,
+	} {
+		if result := runs(t, service, withOurs(nothing)); result.StopReason != "deleted" || result.WaitsFor != nil {
+			t.Errorf("deleted %s: %v", about, result)
+		}
+	}
 }
 
 func TestAUseThatWaitsForPermissionIsDecidedByConfirm(t *testing.T) {
 	for _, decision := range []managedagents.Decision{{Allow: true}, {}, {DenyMessage: "not today"}} {
 		asked := ""
-		confirm := func(_ context.Context, use managedagents.ToolUse) (managedagents.Decision, error) {
-			asked = use.Name
+		confirm := func(_ context.Context, action *v1.PendingAction) (managedagents.Decision, error) {
+			asked = action.Name
 			return decision, nil
 		}
-		service := telltale(message(), asks(1, "use_2"), nil, idle(1, endTurn))
+		service := then(endTurn, stands(nil, asks("use_2")), 2)
 		equal(t, runs(t, service, managedagents.WithConfirm(confirm)).StopReason, "end_turn")
 		equal(t, asked, "bash")
 		told := answered(service)[0].GetUserToolConfirmation()
@@ -162,37 +188,90 @@ func TestAUseThatWaitsForPermissionIsDecidedByConfirm(t *testing.T) {
 
 func TestAConfirmThatFailsEndsTheRun(t *testing.T) {
 	mine := errors.New("mine")
-	confirm := func(context.Context, managedagents.ToolUse) (managedagents.Decision, error) {
+	confirm := func(context.Context, *v1.PendingAction) (managedagents.Decision, error) {
 		return managedagents.Decision{Allow: true}, mine
 	}
-	service := telltale(message(), asks(1, "use_2"))
+	service := telltale(stands(nil, asks("use_2")), 9)
 	_, err := faked(t, service).Run(t.Context(), "ses_1", goOn, managedagents.WithConfirm(confirm))
 	equal(t, err, mine)
 	equal(t, len(answered(service)), 0)
 }
 
-func TestATurnThatWaitsForWhatNobodyHereCanAnswerIsGivenBack(t *testing.T) {
-	result := runs(t, telltale(message(), asks(1, "use_2"), idle(1, requiresAction("use_2"))))
-	equal(t, result.StopReason, "requires_action")
-	equal(t, slices.Equal(result.WaitsFor, []string{"use_2"}), true)
+func TestAUseThatWasConfirmedIsThenAnswered(t *testing.T) {
+	service := then(endTurn, stands(nil, asks("use_2")), 2, stands(nil, bash("use_2")), 3)
+	runs(t, service, managedagents.WithConfirm(allow), managedagents.WithTools(managedagents.Tools{"bash": nothing}))
+	told := answered(service)
+	equal(t, told[0].GetUserToolConfirmation().GetToolUseId(), "use_2")
+	equal(t, told[1].GetUserToolResult().GetToolUseId(), "use_2")
 }
 
-func TestAUseWithoutAHandlerIsLeftOpenAndTheTurnIsGivenBack(t *testing.T) {
-	service := telltale(message(), uses(1, "use_2"), idle(1, requiresAction("use_2")))
-	result := runs(t, service, managedagents.WithTools(managedagents.Tools{"another": nothing}))
-	equal(t, result.StopReason, "requires_action")
-	equal(t, slices.Equal(result.WaitsFor, []string{"use_2"}), true)
+func TestATurnThatWaitsForWhatNobodyHereCanAnswerIsGivenBack(t *testing.T) {
+	for _, pending := range []*v1.PendingAction{asks("use_2"), bash("use_2"), unknown("use_2")} {
+		service := telltale(message(1), stands(requiresAction("use_2"), pending), 9)
+		result := runs(t, service, withOurs(nothing))
+		equal(t, result.StopReason, "requires_action")
+		equal(t, slices.Equal(result.WaitsFor, []string{"use_2"}), true)
+		equal(t, len(answered(service)), 0)
+	}
+}
+
+func TestATurnThatWaitsForAHandlerOrADecisionHereIsNotGivenBack(t *testing.T) {
+	for _, pending := range []*v1.PendingAction{custom("use_2"), asks("use_2")} {
+		waited := make(chan struct{})
+		handler := func(context.Context, json.RawMessage) (any, error) {
+			<-waited
+			return "late", nil
+		}
+		confirm := func(ctx context.Context, _ *v1.PendingAction) (managedagents.Decision, error) {
+			<-waited
+			return managedagents.Decision{}, nil
+		}
+		onEvent := func(*v1.SessionEvent) error {
+			close(waited)
+			return nil
+		}
+		service := then(endTurn, stands(nil, pending), stands(requiresAction("use_2"), pending), message(3), 2)
+		result := runs(t, service, withOurs(handler), managedagents.WithConfirm(confirm), managedagents.OnEvent(onEvent))
+		equal(t, result.StopReason, "end_turn")
+		equal(t, len(answered(service)), 1)
+	}
+}
+
+func TestAUseThatIsToldOfAgainIsDecidedAndAnsweredOnce(t *testing.T) {
+	first := []*v1.PendingAction{asks("use_1"), custom("use_2")}
+	service := then(endTurn, stands(nil, first...), 3, stands(nil, append(first, custom("use_3"))...), 4)
+	var decided atomic.Int32
+	confirm := func(ctx context.Context, action *v1.PendingAction) (managedagents.Decision, error) {
+		decided.Add(1)
+		return allow(ctx, action)
+	}
+	runs(t, service, withOurs(nothing), managedagents.WithConfirm(confirm))
+	equal(t, decided.Load(), 1)
+	ids := map[string]bool{}
+	for _, event := range answered(service) {
+		ids[event.GetUserCustomToolResult().GetCustomToolUseId()] = true
+	}
+	equal(t, fmt.Sprint(ids, len(answered(service))), "map[:true use_2:true use_3:true] 3")
+}
+
+func TestAUseWithoutAHandlerIsLeftToOthers(t *testing.T) {
+	service := then(endTurn, stands(nil, bash("use_0")), stands(nil))
+	runs(t, service, withOurs(nothing))
 	equal(t, len(answered(service)), 0)
 }
 
-func nothing(context.Context, json.RawMessage) (any, error) { return nil, nil }
-
-func TestASessionThatIsDeletedBeforeTheRunCouldFollowItHasEnded(t *testing.T) {
-	notFound := refusal(codes.NotFound, "SESSION_NOT_FOUND")
-	service := telltale()
-	service.calls["Status"] = refusing(notFound)
-	service.follow = func(*v1.StreamEventsRequest, sending) error { return notFound }
-	equal(t, runs(t, service).StopReason, "deleted")
+func TestWhatWaitsForAnAnswerOfAnUnknownKindIsLeftToOthers(t *testing.T) {
+	var asked atomic.Int32
+	ours := withOurs(func(context.Context, json.RawMessage) (any, error) {
+		asked.Add(1)
+		return nil, nil
+	})
+	confirm := managedagents.WithConfirm(func(context.Context, *v1.PendingAction) (managedagents.Decision, error) {
+		asked.Add(1)
+		return managedagents.Decision{}, nil
+	})
+	runs(t, then(endTurn, stands(nil, unknown("use_2"), custom("use_3")), 2), ours, confirm)
+	equal(t, asked.Load(), 1)
 }
 
 func TestARunOfASessionThatIsNotThereFails(t *testing.T) {
@@ -205,23 +284,12 @@ func TestARunOfASessionThatIsNotThereFails(t *testing.T) {
 func TestWhatOnEventGivesReachesTheCaller(t *testing.T) {
 	mine := errors.New("mine")
 	onEvent := managedagents.OnEvent(func(*v1.SessionEvent) error { return mine })
-	_, err := faked(t, telltale(message())).Run(t.Context(), "ses_1", goOn, onEvent)
+	_, err := faked(t, telltale(message(1), 9)).Run(t.Context(), "ses_1", goOn, onEvent)
 	equal(t, err, mine)
 }
 
-func TestAnErrorThatTheTurnGoesOnFromIsNotTheRuns(t *testing.T) {
-	for next, isTold := range map[v1.ErrorNext]bool{
-		v1.ErrorNext_ERROR_NEXT_TURN_ENDS: true, v1.ErrorNext_ERROR_NEXT_TURN_GOES_ON: false,
-	} {
-		failed := event(1, &v1.SessionEvent{Payload: &v1.SessionEvent_Error{Error: &v1.ErrorEvent{Next: next}}})
-		result := runs(t, telltale(message(), failed, idle(1, endTurn)))
-		equal(t, result.Error != nil, isTold)
-		equal(t, len(result.Events), 3)
-	}
-}
-
 func TestTheRequestIDOfTheMessageMayBeTheCallers(t *testing.T) {
-	service := telltale(message(), idle(1, endTurn))
+	service := then(endTurn)
 	runs(t, service, managedagents.WithRequestID("mine"))
 	equal(t, asked[*v1.SendEventRequest](service)[0].RequestId, "mine")
 }

@@ -1,6 +1,7 @@
 package managedagents
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,101 +42,68 @@ func ToolUseID(ctx context.Context) string {
 	return id
 }
 
-// answer is what the model is told.
-type answer struct {
-	content []*v1.Content
-	isError bool
-}
-
-func failed(words string) *answer {
-	return &answer{[]*v1.Content{Text(words)}, true}
-}
-
-var brokenOff = failed("The tool was stopped before it was done; what it did is not known.")
+var errNoJSON = errors.New("no JSON")
 
 // ask lets the handler answer. Its words are the same in every language: the model reads them, and the log keeps them.
-func ask(ctx context.Context, use ToolUse, handler Handler) *answer {
-	input := []byte(use.InputJSON)
-	if len(input) == 0 {
-		input = []byte("{}")
-	}
+func ask(ctx context.Context, action *v1.PendingAction, handler Handler) *v1.UserEvent {
+	input := json.RawMessage(cmp.Or(action.InputJson, "{}"))
 	if !json.Valid(input) {
-		return failed("The input is no JSON.")
+		return failed(action, "The input is no JSON.")
 	}
-	ctx = context.WithValue(ctx, useIDKey{}, use.ID)
-	content, err := beside(ctx, func() ([]*v1.Content, error) { return handled(ctx, handler, input) })
-	if err != nil {
-		if ctx.Err() != nil {
-			return brokenOff
+	ctx = context.WithValue(ctx, useIDKey{}, action.ToolUseId)
+	content, err := beside(ctx, func() ([]*v1.Content, error) {
+		result, err := handler(ctx, input)
+		if err != nil {
+			return nil, err
 		}
-		slog.WarnContext(ctx, "a tool's handler failed", "tool", use.Name, "use", use.ID, "error", err)
-		if errors.As(err, new(noJSONError)) {
-			return failed("The tool's answer is no JSON.")
-		}
-		return failed(fmt.Sprintf("The tool failed: %s", err))
+		return contentOf(result)
+	})
+	if err == nil {
+		return ResultEvent(action, content, false)
 	}
-	return &answer{content: content}
+	if ctx.Err() != nil {
+		return failed(action, "The tool was stopped before it was done; what it did is not known.")
+	}
+	slog.WarnContext(ctx, "a tool's handler failed", "tool", action.Name, "use", action.ToolUseId, "error", err)
+	if errors.Is(err, errNoJSON) {
+		return failed(action, "The tool's answer is no JSON.")
+	}
+	return failed(action, "The tool failed: "+err.Error())
 }
 
-// handled is what the handler gives. Its panic is an error of its, which is told to the model like any.
-func handled(ctx context.Context, handler Handler, input json.RawMessage) (content []*v1.Content, err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = panicked(value)
-			slog.ErrorContext(ctx, "a tool's handler panicked", "error", err, "stack", string(debug.Stack()))
-		}
-	}()
-	result, err := handler(ctx, input)
-	if err != nil {
-		return nil, err
-	}
-	return contentOf(result)
+func failed(action *v1.PendingAction, words string) *v1.UserEvent {
+	return ResultEvent(action, []*v1.Content{Text(words)}, true)
 }
 
-// noJSONError is of a result that JSON cannot hold.
-type noJSONError struct{ error }
-
-type panicError struct{ value any }
-
-func (p panicError) Error() string { return fmt.Sprint(p.value) }
-
-func panicked(value any) error {
-	if err, ok := value.(error); ok {
-		return err
-	}
-	return panicError{value}
-}
-
-// beside runs a function of the caller's, and leaves it to itself when the context is over.
+// beside runs a function of the caller's, and leaves it to itself when the context is over. Its panic is an error.
 func beside[Result any](ctx context.Context, function func() (Result, error)) (Result, error) {
-	type outcome struct {
-		result Result
-		err    error
-	}
-	done := make(chan outcome, 1)
+	var result, none Result
+	err := errors.New("it ended its goroutine")
+	done := make(chan struct{})
 	go func() {
-		said := outcome{err: errors.New("it ended its goroutine")}
-		defer func() { done <- said }()
-		result, err := function()
-		said = outcome{result, err}
+		defer close(done)
+		defer func() {
+			if value := recover(); value != nil {
+				err = fmt.Errorf("%v", value)
+				slog.ErrorContext(ctx, "a function of the caller's panicked", "error", err, "stack", string(debug.Stack()))
+			}
+		}()
+		result, err = function()
 	}()
 	select {
-	case said := <-done:
-		return said.result, said.err
+	case <-done:
+		return result, err
 	case <-ctx.Done():
-		var none Result
 		return none, ctx.Err()
 	}
 }
 
 func contentOf(result any) ([]*v1.Content, error) {
-	switch result := result.(type) {
-	case nil:
+	if result == nil || result == "" {
 		return nil, nil
+	}
+	switch result := result.(type) {
 	case string:
-		if result == "" {
-			return nil, nil
-		}
 		return []*v1.Content{Text(result)}, nil
 	case *v1.Content:
 		return []*v1.Content{result}, nil
@@ -144,7 +112,7 @@ func contentOf(result any) ([]*v1.Content, error) {
 	}
 	written, err := jsontext.Write(result)
 	if err != nil {
-		return nil, noJSONError{err}
+		return nil, fmt.Errorf("%w: %w", errNoJSON, err)
 	}
 	return []*v1.Content{Text(written)}, nil
 }

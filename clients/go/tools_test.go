@@ -13,8 +13,9 @@ import (
 
 // From a handler to what the model is told.
 
-func asking(handler Handler, inputJSON string) *answer {
-	return ask(context.Background(), ToolUse{ID: "use_1", Name: "tool", InputJSON: inputJSON}, handler)
+func asking(handler Handler, inputJSON string) *v1.UserToolResult {
+	action := &v1.PendingAction{ToolUseId: "use_1", Name: "tool", InputJson: inputJSON}
+	return ask(context.Background(), action, handler).GetUserToolResult()
 }
 
 func giving(result any) Handler {
@@ -50,10 +51,10 @@ func TestAResultBecomesContent(t *testing.T) {
 		{"", ""},
 	} {
 		answer := asking(giving(one.result), "{}")
-		if TextOf(answer.content) != one.told || answer.isError {
+		if TextOf(answer.Content) != one.told || answer.IsError {
 			t.Errorf("%v is told as %v", one.result, answer)
 		}
-		if one.told == "" && len(answer.content) > 0 {
+		if one.told == "" && len(answer.Content) > 0 {
 			t.Errorf("%v is told as content", one.result)
 		}
 	}
@@ -62,14 +63,14 @@ func TestAResultBecomesContent(t *testing.T) {
 func TestTheInputArrivesInTheHandlersOwnType(t *testing.T) {
 	type place struct{ City string }
 	handler := Handle(func(_ context.Context, given place) (string, error) { return "in " + given.City, nil })
-	if told := TextOf(asking(handler, `{"city": "Oslo"}`).content); told != "in Oslo" {
+	if told := TextOf(asking(handler, `{"city": "Oslo"}`).Content); told != "in Oslo" {
 		t.Error(told)
 	}
 	raw := func(_ context.Context, input json.RawMessage) (any, error) { return "got " + string(input), nil }
-	if told := TextOf(asking(raw, "").content); told != "got {}" {
+	if told := TextOf(asking(raw, "").Content); told != "got {}" {
 		t.Error(told)
 	}
-	if answer := asking(handler, `{"city": 7}`); !answer.isError {
+	if answer := asking(handler, `{"city": 7}`); !answer.IsError {
 		t.Error("an input of another type is no error")
 	}
 }
@@ -89,7 +90,7 @@ func TestAHandlerThatFailsIsToldByItsMessage(t *testing.T) {
 		{panicking(noSuchCity{"Ys"}), "The tool failed: no such city: Ys"},
 	} {
 		answer := asking(one.handler, "{}")
-		if !answer.isError || TextOf(answer.content) != one.told {
+		if !answer.IsError || TextOf(answer.Content) != one.told {
 			t.Errorf("%v should be %s", answer, one.told)
 		}
 	}
@@ -100,28 +101,28 @@ func TestAHandlerThatEndsItsGoroutineIsToldAsAnError(t *testing.T) {
 		runtime.Goexit()
 		return nil, nil
 	}
-	if answer := asking(handler, "{}"); !answer.isError {
+	if answer := asking(handler, "{}"); !answer.IsError {
 		t.Error(answer)
 	}
 }
 
 func TestAResultThatJSONCannotHoldIsToldAsAnError(t *testing.T) {
 	answer := asking(giving(make(chan int)), "{}")
-	if !answer.isError || TextOf(answer.content) != "The tool's answer is no JSON." {
+	if !answer.IsError || TextOf(answer.Content) != "The tool's answer is no JSON." {
 		t.Error(answer)
 	}
 }
 
 func TestAnInputThatIsNoJSONIsToldAsAnError(t *testing.T) {
 	answer := asking(giving("never"), "{")
-	if !answer.isError || TextOf(answer.content) != "The input is no JSON." {
+	if !answer.IsError || TextOf(answer.Content) != "The input is no JSON." {
 		t.Error(answer)
 	}
 }
 
 func TestAHandlerKnowsTheIDOfItsUse(t *testing.T) {
 	handler := func(ctx context.Context, _ json.RawMessage) (any, error) { return ToolUseID(ctx), nil }
-	if told := TextOf(asking(handler, "{}").content); told != "use_1" {
+	if told := TextOf(asking(handler, "{}").Content); told != "use_1" {
 		t.Error(told)
 	}
 	if ToolUseID(context.Background()) != "" {
@@ -133,7 +134,7 @@ func TestAHandlerThatWasStoppedIsToldAsBrokenOff(t *testing.T) {
 	for name, heeds := range map[string]bool{"one that heeds its context": true, "one that does not": false} {
 		ctx, cancel := context.WithCancel(context.Background())
 		release := make(chan struct{})
-		answer := ask(ctx, ToolUse{}, func(ctx context.Context, _ json.RawMessage) (any, error) {
+		answer := ask(ctx, &v1.PendingAction{}, func(ctx context.Context, _ json.RawMessage) (any, error) {
 			cancel()
 			if heeds {
 				return nil, context.Cause(ctx)
@@ -142,14 +143,15 @@ func TestAHandlerThatWasStoppedIsToldAsBrokenOff(t *testing.T) {
 			return "never", nil
 		})
 		close(release)
-		if answer != brokenOff {
+		const told = "The tool was stopped before it was done; what it did is not known."
+		if result := answer.GetUserToolResult(); TextOf(result.Content) != told || !result.IsError {
 			t.Errorf("%s is told as %v", name, answer)
 		}
 	}
 }
 
 func TestAUseIsTakenInHandOnce(t *testing.T) {
-	var known answers
+	known := answers{known: map[useKey]*v1.UserEvent{}}
 	key := useKey{"ses_1", "use_1"}
 	if kept, taken := known.take(key); kept != nil || !taken {
 		t.Error("a new use is not taken")
@@ -163,10 +165,10 @@ func TestAUseIsTakenInHandOnce(t *testing.T) {
 }
 
 func TestAnAnswerThatCouldNotBeSentIsKept(t *testing.T) {
-	var known answers
+	known := answers{known: map[useKey]*v1.UserEvent{}}
 	key := useKey{"ses_1", "use_1"}
 	known.take(key)
-	told := &answer{content: []*v1.Content{Text("once")}}
+	told := UserMessage("once")
 	known.keep(key, told)
 	if known.inHand(key) {
 		t.Error("an answer that could not be sent is in hand")
@@ -177,7 +179,7 @@ func TestAnAnswerThatCouldNotBeSentIsKept(t *testing.T) {
 }
 
 func TestTheOldestUsesAreForgotten(t *testing.T) {
-	var known answers
+	known := answers{known: map[useKey]*v1.UserEvent{}}
 	for number := range remembered + 1 {
 		known.take(useKey{"ses_1", fmt.Sprint(number)})
 	}

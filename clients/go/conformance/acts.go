@@ -140,15 +140,17 @@ func actAnswer(ctx context.Context, client *managedagents.Client, sessionID stri
 		if err != nil {
 			return err
 		}
-		use, isUse := managedagents.UseOf(event)
-		if !isUse || use.Kind != managedagents.CustomTool {
+		use := event.GetAgentCustomToolUse()
+		if use == nil {
 			continue
 		}
-		result := managedagents.ResultEvent(use, []*v1.Content{managedagents.Text(given[0])}, false)
+		action := &v1.PendingAction{
+			ToolUseId: use.CustomToolUseId, Kind: v1.PendingActionKind_PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT}
+		result := managedagents.ResultEvent(action, []*v1.Content{managedagents.Text(given[0])}, false)
 		if _, err := client.SendEvent(ctx, &v1.SendEventRequest{SessionId: sessionID, Event: result}); err != nil {
 			return err
 		}
-		fmt.Println("answered", use.ID)
+		fmt.Println("answered", use.CustomToolUseId)
 		return nil
 	}
 	return errors.New("the session was over before a custom tool was used")

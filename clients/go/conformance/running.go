@@ -7,6 +7,7 @@ import (
 	"time"
 
 	managedagents "github.com/managedagents/managedagents/clients/go"
+	v1 "github.com/managedagents/managedagents/clients/go/managedagents/v1"
 )
 
 // run sends a message through the client's Run, and tells what came of it.
@@ -67,7 +68,7 @@ func runOptions(given object) []managedagents.RunOption {
 	}
 	decision := managedagents.Decision{Allow: given["confirm"] == true}
 	decision.DenyMessage, _ = given["confirm"].(string)
-	confirm := func(context.Context, managedagents.ToolUse) (managedagents.Decision, error) { return decision, nil }
+	confirm := func(context.Context, *v1.PendingAction) (managedagents.Decision, error) { return decision, nil }
 	return append(options, managedagents.WithConfirm(confirm))
 }
 

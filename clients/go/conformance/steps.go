@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -44,7 +45,7 @@ type message[Fields any] interface {
 }
 
 func of[Fields any, Request message[Fields], Response proto.Message](
-	method func(*managedagents.Client, context.Context, Request) (Response, error),
+	method func(*managedagents.Client, context.Context, Request, ...grpc.CallOption) (Response, error),
 ) caller {
 	return func(r *runner, ctx context.Context, fields object) (proto.Message, error) {
 		request := Request(new(Fields))

@@ -6,10 +6,10 @@ import (
 )
 
 func TestDelaysGrowWithJitterUpToTheLongest(t *testing.T) {
-	var delays backoffDelays
+	var attempts attempts
 	ceiling := firstDelay
 	for range 20 {
-		delay := delays.next(nil)
+		delay := attempts.delay(nil)
 		if delay < ceiling/2 || delay > ceiling {
 			t.Fatalf("%s is not between half of %s and all of it", delay, ceiling)
 		}
@@ -21,9 +21,9 @@ func TestDelaysGrowWithJitterUpToTheLongest(t *testing.T) {
 }
 
 func TestADelayIsNeverLessThanTheServerAskedFor(t *testing.T) {
-	var delays backoffDelays
+	var attempts attempts
 	asked := time.Minute
-	if delay := delays.next(&asked); delay != asked {
+	if delay := attempts.delay(&asked); delay != asked {
 		t.Error(delay)
 	}
 }
