@@ -206,7 +206,7 @@ impl Runner<'_> {
                 Message::Delta(delta) => ("delta", to_json(&delta)),
                 Message::Progress(progress) => ("progress", to_json(&progress)),
                 Message::Ended(ended) => ("ended", to_json(&ended)),
-                Message::Opened(_) | Message::DeltaDiscarded(_) => continue,
+                Message::Opened(_) | Message::DeltaDiscarded(_) | Message::Turn(_) => continue,
             };
             if name != "ended" && given["message"] != name {
                 // Nothing of it is named: whether it came is a matter of chance.

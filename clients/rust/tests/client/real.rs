@@ -9,7 +9,7 @@ use managedagents::v1::{
     Agent, GetAgentRequest, InterruptRequest, ListAgentsRequest, ListEventsRequest, ListSessionsRequest, Session,
     SessionEvent, StartSessionRequest, StreamEndReason, UpdateAgentRequest,
 };
-use managedagents::{ErrorKind, FollowItem, ToolUse, Tools};
+use managedagents::{ErrorKind, FollowItem, Tools};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, Notify};
 
@@ -103,7 +103,7 @@ async fn what_has_no_handler_stays_open_and_the_turn_is_given_back() {
     let waits: Vec<_> = client.status(&session).await.unwrap().pending_actions;
     assert_eq!(waits.iter().map(|action| action.name.as_str()).collect::<Vec<_>>(), ["theirs"]);
     assert_eq!(result.waits_for, [waits[0].tool_use_id.clone()]);
-    let answer = ToolUse::from(&waits[0]).result(vec![managedagents::text("theirs")], false);
+    let answer = waits[0].result(vec![managedagents::text("theirs")], false);
     client.send(&session, answer).await.unwrap();
     soon(client.follow(&session, 0).kinds(["agent.message"]).skip(1).next()).await.unwrap().unwrap();
 }
