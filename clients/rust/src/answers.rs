@@ -1,7 +1,8 @@
 //! What became of each tool use that a run of this client has met.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indexmap::IndexMap;
 
 use crate::tools::Answer;
 
@@ -12,41 +13,33 @@ const STOPPED: &str = "The tool was stopped before it was done; what it did is n
 type Key = (String, String);
 
 /// Sees to it that a handler is called at most once for a use, however many runs of this client meet it.
+///
+/// None: the use is in hand, or its answer was sent. Else an answer that could not be sent.
 #[derive(Default)]
-pub(crate) struct Answers(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    /// None: in hand. Else an answer that could not be sent.
-    of: HashMap<Key, Option<Answer>>,
-    oldest_first: VecDeque<Key>,
-}
+pub(crate) struct Answers(Mutex<IndexMap<Key, Option<Answer>>>);
 
 impl Answers {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, IndexMap<Key, Option<Answer>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The use, to be answered by the caller alone. None: it is in hand already, or was answered.
     pub(crate) fn take(self: &Arc<Self>, session_id: &str, use_id: &str) -> Option<Taken> {
-        let key = (session_id.to_owned(), use_id.to_owned());
-        let Known { of, oldest_first } = &mut *self.known();
-        let kept = match of.insert(key.clone(), None) {
-            Some(kept) => Some(kept?),
-            None => {
-                oldest_first.push_back(key.clone());
-                if oldest_first.len() > REMEMBERED {
-                    oldest_first.pop_front().map(|oldest| of.remove(&oldest));
-                }
-                None
-            }
+        let (key, mut known) = ((session_id.to_owned(), use_id.to_owned()), self.known());
+        let kept = match known.insert(key.clone(), None) {
+            Some(None) => return None,
+            kept => kept.flatten(),
         };
+        if known.len() > REMEMBERED {
+            // The oldest.
+            known.drain(..REMEMBERED / 2);
+        }
         Some(Taken { answers: self.clone(), key, kept, is_sent: false })
     }
 
     /// A handler is at work on the use, or its answer was sent.
     pub(crate) fn in_hand(&self, session_id: &str, use_id: &str) -> bool {
-        self.known().of.get(&(session_id.to_owned(), use_id.to_owned())) == Some(&None)
+        self.known().get(&(session_id.to_owned(), use_id.to_owned())) == Some(&None)
     }
 }
 
@@ -76,15 +69,12 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let Known { of, oldest_first } = &mut *self.answers.known();
+        let mut known = self.answers.known();
         match self.kept.take() {
             _ if self.is_sent => {}
-            Some(answer) => drop(of.get_mut(&self.key).map(|kept| *kept = Some(answer))),
-            None => {
-                // Its handler was never asked.
-                of.remove(&self.key);
-                oldest_first.retain(|key| *key != self.key);
-            }
+            // Its handler was never asked.
+            None => drop(known.shift_remove(&self.key)),
+            kept => drop(known.insert(self.key.clone(), kept)),
         }
     }
 }

@@ -23,25 +23,14 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 #[must_use]
 pub struct ClientBuilder {
     pub(crate) address: String,
-    token: Option<String>,
-    tls: Option<ClientTlsConfig>,
+    pub(crate) token: Option<String>,
+    pub(crate) tls: Option<ClientTlsConfig>,
     pub(crate) connect_timeout: Duration,
     pub(crate) patience: Duration,
     pub(crate) heartbeat_timeout: Duration,
 }
 
 impl ClientBuilder {
-    pub(crate) fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            token: None,
-            tls: None,
-            connect_timeout: Duration::from_secs(5),
-            patience: Duration::from_secs(60),
-            heartbeat_timeout: Duration::from_secs(30),
-        }
-    }
-
     /// Sends this as a bearer token with each call.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());

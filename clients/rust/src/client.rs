@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{BoxStream, iter, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
@@ -39,7 +40,14 @@ impl Client {
 
     /// A client with a token, TLS, or other times.
     pub fn builder(address: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(address)
+        ClientBuilder {
+            address: address.into(),
+            token: None,
+            tls: None,
+            connect_timeout: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
+            heartbeat_timeout: Duration::from_secs(30),
+        }
     }
 
     /// Sends an event, or a text as a `user.message`. Gives its seq: it is in the log.

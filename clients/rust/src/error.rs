@@ -202,11 +202,11 @@ fn is_cut(status: &Status) -> bool {
 
 /// tonic's own words say little more than "transport error"; what happened stands in the causes.
 fn with_causes(status: &Status) -> String {
-    let causes = successors(status.source(), |&cause| cause.source()).map(ToString::to_string);
-    causes.fold(
-        status.message().to_owned(),
-        |words, cause| {
-            if words.contains(&cause) { words } else { format!("{words}: {cause}") }
-        },
-    )
+    let mut words = status.message().to_owned();
+    for cause in successors(status.source(), |&cause| cause.source()).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }

@@ -40,6 +40,7 @@ pub struct Follow<T = SessionEvent> {
     reader: Reader,
     /// What of it is given.
     pick: fn(FollowItem) -> Option<T>,
+    has_failed: bool,
 }
 
 impl Follow {
@@ -52,17 +53,12 @@ impl Follow {
             batch: Vec::new().into_iter(),
             through_batch: 0,
             half_told: None,
-            backoff: Backoff::default(),
-            lost_at: None,
+            lost: None,
             caught_up: false,
-            is_over: false,
             ended: None,
         };
-        let events = |item| match item {
-            FollowItem::Event(event) => Some(*event),
-            _ => None,
-        };
-        Self { reader, pick: events }
+        let pick = |item| if let FollowItem::Event(event) = item { Some(*event) } else { None };
+        Self { reader, pick, has_failed: false }
     }
 }
 
@@ -83,14 +79,14 @@ impl<T> Follow<T> {
     /// of it comes out: what the next stream tells of it starts over.
     pub fn deltas(mut self) -> Follow<FollowItem> {
         self.reader.request.include_deltas = true;
-        Follow { reader: self.reader, pick: Some }
+        Follow { reader: self.reader, pick: Some, has_failed: false }
     }
 
     /// Follows one turn, that of the message with this seq, or an outcome, and is over with it. Gives its events, and
     /// where it stands.
     pub fn turn(mut self, seq: u64) -> Follow<FollowItem> {
         self.reader.request.turn = seq;
-        Follow { reader: self.reader, pick: Some }
+        Follow { reader: self.reader, pick: Some, has_failed: false }
     }
 
     /// Everything up to this seq was given or filtered: where to go on. None: live only, and not connected yet.
@@ -124,23 +120,17 @@ impl<T> Stream for Follow<T> {
     type Item = Result<T, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Self { reader, pick } = &mut *self;
-        loop {
+        while !self.has_failed {
             // All that it waits for is kept in the reader: each poll may begin it anew.
-            let read = ready!(pin!(reader.next()).poll(cx));
-            match read {
-                Ok(Some(item)) => {
-                    if let Some(picked) = pick(item) {
-                        return Poll::Ready(Some(Ok(picked)));
-                    }
-                }
-                Ok(None) => return Poll::Ready(None),
-                Err(error) => {
-                    (reader.is_over, reader.stream) = (true, None);
-                    return Poll::Ready(Some(Err(error)));
-                }
+            let read = ready!(pin!(self.reader.next()).poll(cx));
+            self.has_failed = read.is_err();
+            match read.map(|item| item.map(self.pick)) {
+                // Not of what is given.
+                Ok(Some(None)) => {}
+                picked => return Poll::Ready(picked.map(Option::flatten).transpose()),
             }
         }
+        Poll::Ready(None)
     }
 }
 
@@ -155,17 +145,16 @@ struct Reader {
     batch: std::vec::IntoIter<SessionEvent>,
     through_batch: u64,
     half_told: Option<StreamDeltaDiscarded>,
-    backoff: Backoff,
-    lost_at: Option<Instant>,
+    /// Since when there is no stream, and how long to wait before the next one.
+    lost: Option<(Instant, Backoff)>,
     caught_up: bool,
-    is_over: bool,
     ended: Option<StreamEnded>,
 }
 
 impl Reader {
     /// Nothing is lost where this is dropped before it is done.
     async fn next(&mut self) -> Result<Option<FollowItem>, Error> {
-        while !self.is_over {
+        while self.ended.is_none() {
             while let Some(event) = self.batch.next() {
                 if self.is_news(&event)? {
                     return Ok(Some(FollowItem::Event(Box::new(event))));
@@ -210,14 +199,14 @@ impl Reader {
             && let (Some(_), Some(last_seq)) = (&self.request.log_id, self.request.from_seq)
         {
             // It was there, and was deleted while no stream was open to say so.
-            self.end(StreamEnded { reason: StreamEndReason::Deleted.into(), last_seq, r#final: true });
+            self.ended = Some(StreamEnded { reason: StreamEndReason::Deleted.into(), last_seq, r#final: true });
             return Ok(());
         }
-        let lost_for = self.lost_at.get_or_insert_with(Instant::now).elapsed();
-        let delay = self.backoff.next(error.retry_after());
+        let (since, backoff) = self.lost.get_or_insert_with(|| (Instant::now(), Backoff::default()));
+        let delay = backoff.next(error.retry_after());
         // Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
         let passing = error.is_passing() || error.kind() == ErrorKind::DeadlineExceeded;
-        if !passing || lost_for + delay > self.calls.patience() {
+        if !passing || since.elapsed() + delay > self.calls.patience() {
             return Err(error);
         }
         tracing::info!(%error, ?delay, "following again");
@@ -225,19 +214,12 @@ impl Reader {
         Ok(())
     }
 
-    fn end(&mut self, ended: StreamEnded) {
-        self.stream = None;
-        self.is_over = true;
-        self.ended = Some(ended);
-    }
-
     /// What a message has for the caller, or why its stream is as good as cut. A kind of message that is not known here
     /// has nothing.
     fn take(&mut self, message: Option<Message>) -> Result<Option<FollowItem>, Error> {
         if !matches!(message, Some(Message::Opened(_))) {
             // A stream that only ever opens is no better than none.
-            self.backoff = Backoff::default();
-            self.lost_at = None;
+            self.lost = None;
         }
         match message {
             Some(Message::Opened(opened)) => {
@@ -260,7 +242,10 @@ impl Reader {
             }
             Some(Message::Progress(progress)) => self.move_to(progress.through_seq),
             Some(Message::Turn(turn)) => return Ok(Some(FollowItem::Turn(Box::new(turn)))),
-            Some(Message::Ended(ended)) if ended.r#final => self.end(ended),
+            Some(Message::Ended(ended)) if ended.r#final => {
+                self.stream = None;
+                self.ended = Some(ended);
+            }
             Some(Message::Ended(_)) => return Err(self.calls.cut("the server is shutting down")),
             None => {}
         }

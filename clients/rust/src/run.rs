@@ -1,6 +1,6 @@
 //! Running one message: answer what its turn asks for, and give the result when the turn is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
@@ -160,31 +160,26 @@ struct Work {
 impl Work {
     /// Works on what is waited for, and on nothing else. What nobody here can answer is left to others.
     fn answer(&mut self, pending: Vec<PendingAction>) {
-        self.stops.retain(|(use_id, kind), stop| {
-            let is_wanted = pending.iter().any(|action| (&action.tool_use_id, &action.kind) == (use_id, kind));
-            if !is_wanted {
-                // Decided, answered or closed, be it by us.
-                stop.abort();
-            }
-            is_wanted
-        });
+        let key = |action: &PendingAction| (action.tool_use_id.clone(), action.kind);
+        let wanted: HashSet<_> = pending.iter().map(key).collect();
+        // Decided, answered or closed, be it by us.
+        self.stops.extract_if(|key, _| !wanted.contains(key)).for_each(|(_, stop)| stop.abort());
         for action in pending {
-            let key = (action.tool_use_id.clone(), action.kind);
+            let (key, hands) = (key(&action), self.hands.clone());
             if self.stops.contains_key(&key) {
                 continue;
             }
-            let hands = self.hands.clone();
             let (stop, stopped) = AbortHandle::new_pair();
-            match action.kind() {
-                PendingActionKind::ToolConfirmation if hands.confirm.is_some() => {
-                    self.tasks.spawn(hands.decide(action, stopped));
+            match (action.kind(), &self.hands.confirm) {
+                (PendingActionKind::ToolConfirmation, Some(confirm)) => {
+                    let asked = Abortable::new(confirm(action.clone()), stopped);
+                    self.tasks.spawn(async move {
+                        let Ok(decision) = asked.await else { return Ok(()) };
+                        hands.send(action.confirmation(decision)).await
+                    });
                 }
-                PendingActionKind::CustomToolResult | PendingActionKind::ToolResult
-                    if hands.tools.has(&action.name) =>
-                {
-                    let Some(taken) = hands.client.answers.take(&hands.session_id, &action.tool_use_id) else {
-                        continue;
-                    };
+                (PendingActionKind::CustomToolResult | PendingActionKind::ToolResult, _) => {
+                    let Some(taken) = hands.take(&action) else { continue };
                     self.tasks.spawn(hands.call(action, taken, stopped));
                 }
                 _ => continue,
@@ -213,12 +208,9 @@ struct Hands {
 }
 
 impl Hands {
-    async fn decide(self: Arc<Self>, action: PendingAction, stopped: AbortRegistration) -> Result<(), Error> {
-        let Some(confirm) = &self.confirm else { return Ok(()) };
-        match Abortable::new(confirm(action.clone()), stopped).await {
-            Ok(decision) => self.send(action.confirmation(decision)).await,
-            Err(_) => Ok(()),
-        }
+    fn take(&self, action: &PendingAction) -> Option<Taken> {
+        let is_ours = self.tools.0.contains_key(&action.name);
+        is_ours.then(|| self.client.answers.take(&self.session_id, &action.tool_use_id))?
     }
 
     async fn call(

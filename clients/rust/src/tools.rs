@@ -57,7 +57,13 @@ pub struct Json<T>(pub T);
 impl<T: Serialize> IntoAnswer for Json<T> {
     fn into_answer(self) -> Answer {
         // As the value writes itself: the way over a `Value` would sort the fields of a struct.
-        let Ok(json) = serde_json::to_string(&self.0) else { return Answer::failed("The tool's answer is no JSON.") };
+        let json = match serde_json::to_string(&self.0) {
+            Ok(json) => json,
+            Err(error) => {
+                tracing::warn!(%error, "a handler's answer is no JSON");
+                return Answer::failed("The tool's answer is no JSON.");
+            }
+        };
         let words = serde_json::from_str::<Option<String>>(&json).map_or(json, Option::unwrap_or_default);
         // A block of text must not be empty.
         if words.is_empty() { vec![] } else { vec![text(words)] }.into_answer()
@@ -105,7 +111,7 @@ type Handler = Arc<dyn Fn(&str) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 /// Handlers by the tool's name.
 #[derive(Clone, Default)]
-pub struct Tools(HashMap<String, Handler>);
+pub struct Tools(pub(crate) HashMap<String, Handler>);
 
 impl Tools {
     /// No handlers yet.
@@ -134,10 +140,6 @@ impl Tools {
         };
         self.0.insert(name.into(), Arc::new(handler));
         self
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
     }
 
     /// What the handler says; it must be there.
