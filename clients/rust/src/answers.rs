@@ -6,7 +6,8 @@ use indexmap::IndexMap;
 
 use crate::tools::Answer;
 
-const REMEMBERED: usize = 100_000;
+/// At least so many uses, and at most twice as many.
+const REMEMBERED: usize = 50_000;
 const STOPPED: &str = "The tool was stopped before it was done; what it did is not known.";
 
 /// The session's id and the use's.
@@ -30,9 +31,9 @@ impl Answers {
             Some(None) => return None,
             kept => kept.flatten(),
         };
-        if known.len() > REMEMBERED {
+        if known.len() > 2 * REMEMBERED {
             // The oldest.
-            known.drain(..REMEMBERED / 2);
+            known.drain(..REMEMBERED);
         }
         Some(Taken { answers: self.clone(), key, kept, is_sent: false })
     }

@@ -148,8 +148,7 @@ impl Tools {
         // Called inside of the future, so that a panic before its first `await` is caught, too.
         let asked = CURRENT.scope(action.tool_use_id.clone(), async { self.0[&action.name](input_json).await });
         AssertUnwindSafe(asked).catch_unwind().await.unwrap_or_else(|panic| {
-            let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             failure(words.unwrap_or_default())
         })
     }
