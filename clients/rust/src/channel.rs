@@ -19,7 +19,7 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a [`Client`] is to be; made by [`Client::builder`].
-#[derive(Debug)]
+// It holds the token, and is not to be printed.
 #[must_use]
 pub struct ClientBuilder {
     pub(crate) address: String,

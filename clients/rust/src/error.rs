@@ -158,7 +158,7 @@ impl Error {
         &self.0.message
     }
 
-    /// The gRPC status. None: found before anything was sent, or by the client itself.
+    /// The gRPC status. None: no call failed; the client found it by itself.
     pub fn code(&self) -> Option<Code> {
         self.0.code
     }
