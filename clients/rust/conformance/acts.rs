@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
-use managedagents::v1::StreamEnded;
-use managedagents::{Client, ErrorKind, ToolKind, ToolUse, Tools, text};
+use managedagents::v1::session_event::Payload;
+use managedagents::v1::user_event::Event;
+use managedagents::v1::{StreamEnded, UserCustomToolResult};
+use managedagents::{Client, ErrorKind, Tools, text};
 use serde_json::Value;
 
 type Done = Result<(), Box<dyn Error>>;
@@ -68,13 +70,16 @@ async fn answer(address: &str, session: &str, value: &str) -> Done {
     let client = Client::connect(address)?;
     let mut events = client.follow(session, 0);
     while let Some(event) = events.next().await {
-        let Some(used) = ToolUse::of(&event?).filter(|used| used.kind == ToolKind::Custom) else { continue };
-        match client.send(session, used.result(vec![text(value)], false)).await {
+        let Some(Payload::AgentCustomToolUse(used)) = event?.payload else { continue };
+        let id = used.custom_tool_use_id;
+        let answer =
+            UserCustomToolResult { custom_tool_use_id: id.clone(), content: vec![text(value)], is_error: false };
+        match client.send(session, Event::UserCustomToolResult(answer)).await {
             // It is one of before, and no longer open.
             Err(error) if error.kind() == ErrorKind::ToolUseClosed => continue,
             sent => sent?,
         };
-        println!("answered {}", used.id);
+        println!("answered {id}");
         return Ok(());
     }
     Err("the session was over before a custom tool was used".into())

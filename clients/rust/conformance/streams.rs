@@ -69,6 +69,7 @@ impl Streams {
                 Message::Delta(delta) => ("delta", to_json(&delta)),
                 Message::Progress(progress) => ("progress", to_json(&progress)),
                 Message::Ended(ended) => ("ended", to_json(&ended)),
+                Message::Turn(turn) => ("turn", to_json(&turn)),
                 Message::Opened(_) | Message::DeltaDiscarded(_) => continue,
             };
             if name != "ended" && given["message"] != name {

@@ -1,64 +1,46 @@
 //! What became of each tool use that a run of this client has met.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indexmap::IndexMap;
 
 use crate::tools::Answer;
 
-const REMEMBERED: usize = 100_000;
-const BROKEN_OFF: &str = "The tool was stopped before it was done; what it did is not known.";
+/// At least so many uses, and at most twice as many.
+const REMEMBERED: usize = 50_000;
+const STOPPED: &str = "The tool was stopped before it was done; what it did is not known.";
 
 /// The session's id and the use's.
 type Key = (String, String);
 
-/// Lets a handler be called at most once for a use, however many runs of this client see it.
+/// Sees to it that a handler is called at most once for a use, however many runs of this client meet it.
+///
+/// None: the use is in hand, or its answer was sent. Else an answer that could not be sent.
 #[derive(Default)]
-pub(crate) struct Answers(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    /// None: at work, or sent. Else an answer that could not be sent.
-    of: HashMap<Key, Option<Answer>>,
-    /// Oldest first.
-    keys: VecDeque<Key>,
-}
+pub(crate) struct Answers(Mutex<IndexMap<Key, Option<Answer>>>);
 
 impl Answers {
-    /// The use, to be answered by the caller alone. None: it is in hand already.
+    fn known(&self) -> MutexGuard<'_, IndexMap<Key, Option<Answer>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The use, to be answered by the caller alone. None: it is in hand already, or was answered.
     pub(crate) fn take(self: &Arc<Self>, session_id: &str, use_id: &str) -> Option<Taken> {
-        let key = (session_id.to_owned(), use_id.to_owned());
-        let known = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match known.of.get_mut(&key) {
-            Some(kept) => Some(kept.take()?),
-            None => {
-                known.keys.push_back(key.clone());
-                known.of.insert(key.clone(), None);
-                if known.keys.len() > REMEMBERED
-                    && let Some(oldest) = known.keys.pop_front()
-                {
-                    known.of.remove(&oldest);
-                }
-                None
-            }
+        let (key, mut known) = ((session_id.to_owned(), use_id.to_owned()), self.known());
+        let kept = match known.insert(key.clone(), None) {
+            Some(None) => return None,
+            kept => kept.flatten(),
         };
+        if known.len() > 2 * REMEMBERED {
+            // The oldest.
+            known.drain(..REMEMBERED);
+        }
         Some(Taken { answers: self.clone(), key, kept, is_sent: false })
     }
 
     /// A handler is at work on the use, or its answer was sent.
     pub(crate) fn in_hand(&self, session_id: &str, use_id: &str) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(known.of.get(&(session_id.to_owned(), use_id.to_owned())), Some(None))
-    }
-
-    fn put_back(&self, key: &Key, answer: Option<Answer>) {
-        let known = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match answer {
-            Some(_) => drop(known.of.get_mut(key).map(|kept| *kept = answer)),
-            None => {
-                known.of.remove(key);
-                known.keys.retain(|known| known != key);
-            }
-        }
+        self.known().get(&(session_id.to_owned(), use_id.to_owned())) == Some(&None)
     }
 }
 
@@ -76,7 +58,7 @@ impl Taken {
         if let Some(answer) = &self.kept {
             return answer.clone();
         }
-        self.kept = Some(Answer::failed(BROKEN_OFF));
+        self.kept = Some(Answer::failed(STOPPED));
         self.kept.insert(handler.await).clone()
     }
 
@@ -88,8 +70,12 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        if !self.is_sent {
-            self.answers.put_back(&self.key, self.kept.take());
+        let mut known = self.answers.known();
+        match self.kept.take() {
+            _ if self.is_sent => {}
+            // Its handler was never asked.
+            None => drop(known.shift_remove(&self.key)),
+            kept => drop(known.insert(self.key.clone(), kept)),
         }
     }
 }
@@ -97,42 +83,12 @@ impl Drop for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tools::IntoAnswer;
-
-    #[tokio::test]
-    async fn an_answer_that_could_not_be_sent_is_kept_and_the_handler_is_not_called_again() {
-        let answers = Arc::new(Answers::default());
-        let mut taken = answers.take("ses_1", "use_1").unwrap();
-        assert!(answers.take("ses_1", "use_1").is_none());
-        assert_eq!(taken.answer(async { "once".into_answer() }).await, "once".into_answer());
-        drop(taken);
-        assert!(!answers.in_hand("ses_1", "use_1"));
-        let mut taken = answers.take("ses_1", "use_1").unwrap();
-        let kept = taken.answer(async { unreachable!("called twice") }).await;
-        assert_eq!(kept, "once".into_answer());
-        taken.sent();
-        assert!(answers.in_hand("ses_1", "use_1"));
-        assert!(answers.take("ses_1", "use_1").is_none());
-    }
-
-    #[tokio::test]
-    async fn a_handler_that_was_stopped_is_not_called_again_and_the_model_is_told() {
-        let answers = Arc::new(Answers::default());
-        let mut taken = answers.take("ses_1", "use_1").unwrap();
-        tokio::select! {
-            biased;
-            _ = taken.answer(std::future::pending()) => unreachable!(),
-            () = std::future::ready(()) => {}
-        }
-        drop(taken);
-        let mut taken = answers.take("ses_1", "use_1").unwrap();
-        assert_eq!(taken.answer(async { unreachable!("called twice") }).await, Answer::failed(BROKEN_OFF));
-    }
 
     #[test]
-    fn a_handler_that_never_began_may_begin_later() {
+    fn a_use_whose_handler_was_never_asked_may_be_answered_later() {
         let answers = Arc::new(Answers::default());
         drop(answers.take("ses_1", "use_1"));
-        assert!(answers.take("ses_1", "use_1").unwrap().kept.is_none());
+        assert!(!answers.in_hand("ses_1", "use_1"));
+        assert!(answers.take("ses_1", "use_1").is_some_and(|taken| taken.kept.is_none()));
     }
 }

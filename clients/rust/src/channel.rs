@@ -1,6 +1,7 @@
 //! How a client is set up, and its one connection.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::transport::{ClientTlsConfig, Endpoint};
@@ -18,29 +19,18 @@ const PING_AFTER: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a [`Client`] is to be; made by [`Client::builder`].
-#[derive(Debug)]
+// It holds the token, and is not to be printed.
 #[must_use]
 pub struct ClientBuilder {
-    address: String,
-    token: Option<String>,
-    tls: Option<ClientTlsConfig>,
-    connect_timeout: Duration,
-    patience: Duration,
-    heartbeat_timeout: Duration,
+    pub(crate) address: String,
+    pub(crate) token: Option<String>,
+    pub(crate) tls: Option<ClientTlsConfig>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) heartbeat_timeout: Duration,
 }
 
 impl ClientBuilder {
-    pub(crate) fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            token: None,
-            tls: None,
-            connect_timeout: Duration::from_secs(5),
-            patience: Duration::from_secs(60),
-            heartbeat_timeout: Duration::from_secs(30),
-        }
-    }
-
     /// Sends this as a bearer token with each call.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
@@ -81,34 +71,30 @@ impl ClientBuilder {
     /// Outside of a Tokio runtime.
     pub fn connect(self) -> Result<Client, Error> {
         if self.address.contains('/') {
-            return Err(unusable(&self.address, &"it is to be HOST:PORT; TLS is asked for by `tls`"));
+            return Err(unusable(&self.address, "it is to be HOST:PORT; TLS is asked for by `tls`"));
         }
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{}", self.address))
-            .map_err(|error| unusable(&self.address, &error))?
+            .map_err(|error| unusable(&self.address, error))?
             .http2_keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_TIMEOUT);
         if !self.connect_timeout.is_zero() {
             endpoint = endpoint.connect_timeout(self.connect_timeout);
         }
-        if let Some(tls) = self.tls {
-            endpoint = endpoint.tls_config(tls).map_err(|error| unusable("the TLS options", &error))?;
+        if let Some(tls) = &self.tls {
+            endpoint = endpoint.tls_config(tls.clone()).map_err(|error| unusable("the TLS options", error))?;
         }
-        let token = self.token.map(|token| format!("Bearer {token}").parse()).transpose();
+        let token = self.token.as_ref().map(|token| format!("Bearer {token}").parse()).transpose();
         let calls = Calls {
-            stub: Stub::new(endpoint.connect_lazy())
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES),
-            address: self.address,
-            token: token.map_err(|error| unusable("the token", &error))?,
-            connect_timeout: self.connect_timeout,
-            patience: self.patience,
+            stub: Stub::new(endpoint.connect_lazy()).max_decoding_message_size(MAX_MESSAGE_BYTES),
+            token: token.map_err(|error| unusable("the token", error))?,
             answered: false.into(),
+            how: self,
         };
-        Ok(Client::new(calls, self.heartbeat_timeout))
+        Ok(Client { calls: Arc::new(calls), answers: Arc::default() })
     }
 }
 
-fn unusable(what: &str, why: &dyn Display) -> Error {
+fn unusable(what: &str, why: impl Display) -> Error {
     Error::new(ErrorKind::Unusable, format!("{what} cannot be used: {why}"))
 }

@@ -1,12 +1,11 @@
 //! The client: one method for each call, with a request id of its own for each that changes something.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, try_unfold};
+use futures_util::stream::{BoxStream, iter, try_unfold};
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::answers::Answers;
 use crate::calls::{Calls, Stub};
@@ -27,14 +26,9 @@ use crate::v1::{self, UserEvent};
 pub struct Client {
     pub(crate) calls: Arc<Calls>,
     pub(crate) answers: Arc<Answers>,
-    heartbeat_timeout: Duration,
 }
 
 impl Client {
-    pub(crate) fn new(calls: Calls, heartbeat_timeout: Duration) -> Self {
-        Self { calls: Arc::new(calls), answers: Arc::default(), heartbeat_timeout }
-    }
-
     /// A client of the server at `address` (host and port), in plain text. The connection is made by the first call.
     ///
     /// # Panics
@@ -46,7 +40,14 @@ impl Client {
 
     /// A client with a token, TLS, or other times.
     pub fn builder(address: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(address)
+        ClientBuilder {
+            address: address.into(),
+            token: None,
+            tls: None,
+            connect_timeout: Duration::from_secs(5),
+            patience: Duration::from_secs(60),
+            heartbeat_timeout: Duration::from_secs(30),
+        }
     }
 
     /// Sends an event, or a text as a `user.message`. Gives its seq: it is in the log.
@@ -68,7 +69,7 @@ impl Client {
     pub fn follow(&self, session_id: impl Into<String>, from_seq: impl Into<Option<u64>>) -> Follow {
         let request =
             v1::StreamEventsRequest { session_id: session_id.into(), from_seq: from_seq.into(), ..Default::default() };
-        Follow::new(self.calls.clone(), request, self.heartbeat_timeout)
+        Follow::new(self.calls.clone(), request)
     }
 
     /// One stream of a session, message by message, as it is: it ends where it is cut. [`follow`](Self::follow) is made
@@ -77,21 +78,20 @@ impl Client {
         &self,
         request: v1::StreamEventsRequest,
     ) -> BoxStream<'static, Result<v1::StreamEventsResponse, Error>> {
-        let calls = self.calls.clone();
-        let told =
-            move |message: Result<_, _>| message.inspect(|_| calls.heard()).map_err(|status| calls.error(&status));
-        self.calls.stream(request).map(told).boxed()
+        self.calls.stream(request)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.calls.address).finish_non_exhaustive()
+        f.debug_struct("Client").field("address", &self.calls.how.address).finish_non_exhaustive()
     }
 }
 
+/// A call that changes something is given a request id where it has none. A request that needs no more than an id may be
+/// given as the id, where `by` names its field.
 macro_rules! calls {
-    ($($(#[$doc:meta])* $kind:ident $name:ident($request:ident) -> $response:ident;)*) => {
+    ($($(#[$doc:meta])* $kind:ident $name:ident($request:ident $(by $id:ident)?) -> $response:ident;)*) => {
         impl Client {
             $(
                 $(#[$doc])*
@@ -104,6 +104,16 @@ macro_rules! calls {
                 }
             )*
         }
+
+        $($(
+            impl<S: AsRef<str>> From<S> for v1::$request {
+                // Some have no other field.
+                #[allow(clippy::needless_update)]
+                fn from(id: S) -> Self {
+                    Self { $id: id.as_ref().to_owned(), ..Default::default() }
+                }
+            }
+        )?)*
     };
     (@changes $request:ident) => {
         if $request.request_id.is_empty() {
@@ -117,58 +127,58 @@ calls! {
     /// Creates an agent.
     changes create(CreateRequest) -> CreateResponse;
     /// Starts a session of an agent. Its log begins with the initial events of the request, in the same write.
-    changes start_session(StartSessionRequest) -> StartSessionResponse;
+    changes start_session(StartSessionRequest by agent_id) -> StartSessionResponse;
     /// Sends an event, with a request id of the caller's; [`send`](Self::send) is shorter.
     changes send_event(SendEventRequest) -> SendEventResponse;
     /// Stops the turn that runs, and may drop the messages that wait. The session lives on.
-    changes interrupt(InterruptRequest) -> InterruptResponse;
+    changes interrupt(InterruptRequest by session_id) -> InterruptResponse;
     /// Lets nothing new start. Holds until [`resume`](Self::resume), also across a restart of the server.
-    changes pause(PauseRequest) -> PauseResponse;
+    changes pause(PauseRequest by session_id) -> PauseResponse;
     /// Ends a pause.
-    changes resume(ResumeRequest) -> ResumeResponse;
+    changes resume(ResumeRequest by session_id) -> ResumeResponse;
     /// Where a session stands, and what it waits for.
-    reads status(StatusRequest) -> StatusResponse;
+    reads status(StatusRequest by session_id) -> StatusResponse;
     /// Ends a session for good; its log stays readable.
-    changes archive(ArchiveRequest) -> ArchiveResponse;
+    changes archive(ArchiveRequest by session_id) -> ArchiveResponse;
     /// Deletes a session and all its data.
-    changes delete_session(DeleteSessionRequest) -> DeleteSessionResponse;
+    changes delete_session(DeleteSessionRequest by session_id) -> DeleteSessionResponse;
     /// One agent.
-    reads get_agent(GetAgentRequest) -> GetAgentResponse;
+    reads get_agent(GetAgentRequest by agent_id) -> GetAgentResponse;
     /// A page of the agents, newest first; [`agents`](Self::agents) gives all.
     reads list_agents(ListAgentsRequest) -> ListAgentsResponse;
     /// Replaces the newest version of an agent by a new one. Sessions keep the version that they have.
     changes update_agent(UpdateAgentRequest) -> UpdateAgentResponse;
     /// Lets an agent take no new sessions.
-    changes archive_agent(ArchiveAgentRequest) -> ArchiveAgentResponse;
+    changes archive_agent(ArchiveAgentRequest by agent_id) -> ArchiveAgentResponse;
     /// One session.
-    reads get_session(GetSessionRequest) -> GetSessionResponse;
+    reads get_session(GetSessionRequest by session_id) -> GetSessionResponse;
     /// A page of the sessions, newest first; [`sessions`](Self::sessions) gives all.
     reads list_sessions(ListSessionsRequest) -> ListSessionsResponse;
     /// A page of the events that are in the log now; [`events`](Self::events) gives all.
-    reads list_events(ListEventsRequest) -> ListEventsResponse;
+    reads list_events(ListEventsRequest by session_id) -> ListEventsResponse;
+}
+
+impl From<v1::AgentDefinition> for v1::CreateRequest {
+    fn from(definition: v1::AgentDefinition) -> Self {
+        Self { definition: Some(definition), ..Default::default() }
+    }
 }
 
 macro_rules! lists {
-    ($($(#[$doc:meta])* $name:ident: $page:ident($request:ident) -> $item:ident in $items:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident($request:ident) -> $item:ident by $page:ident;)*) => {
         impl Client {
             $(
                 $(#[$doc])*
-                pub fn $name(
-                    &self,
-                    request: impl Into<v1::$request>,
-                ) -> BoxStream<'static, Result<v1::$item, Error>> {
-                    let first = (self.clone(), Some(request.into()), VecDeque::new());
-                    try_unfold(first, |(client, mut next, mut items): (Self, Option<v1::$request>, VecDeque<_>)| async move {
-                        while items.is_empty() && let Some(mut request) = next.take() {
-                            let page = client.$page(request.clone()).await?;
-                            items.extend(page.$items);
-                            if !page.next_page_token.is_empty() {
-                                request.page_token = page.next_page_token;
-                                next = Some(request);
-                            }
-                        }
-                        Ok(items.pop_front().map(|item| (item, (client, next, items))))
+                pub fn $name(&self, request: impl Into<v1::$request>) -> BoxStream<'static, Result<v1::$item, Error>> {
+                    let begin = (self.clone(), Some(request.into()));
+                    try_unfold(begin, |(client, next): (Self, Option<v1::$request>)| async move {
+                        let Some(request) = next else { return Ok(None) };
+                        let page = client.$page(request.clone()).await?;
+                        let is_last = page.next_page_token.is_empty();
+                        let next = v1::$request { page_token: page.next_page_token, ..request };
+                        Ok(Some((iter(page.$name).map(Ok), (client, (!is_last).then_some(next)))))
                     })
+                    .try_flatten()
                     .boxed()
                 }
             )*
@@ -178,44 +188,9 @@ macro_rules! lists {
 
 lists! {
     /// The agents, newest first, over all pages.
-    agents: list_agents(ListAgentsRequest) -> Agent in agents;
+    agents(ListAgentsRequest) -> Agent by list_agents;
     /// The sessions, newest first, over all pages.
-    sessions: list_sessions(ListSessionsRequest) -> Session in sessions;
+    sessions(ListSessionsRequest) -> Session by list_sessions;
     /// The events that are in the log now, over all pages.
-    events: list_events(ListEventsRequest) -> SessionEvent in events;
-}
-
-/// A request that needs no more than an id may be given as the id.
-macro_rules! ids {
-    ($($request:ident: $field:ident,)*) => {
-        $(
-            impl<S: AsRef<str>> From<S> for v1::$request {
-                // Some have no other field.
-                #[allow(clippy::needless_update)]
-                fn from(id: S) -> Self {
-                    Self { $field: id.as_ref().to_owned(), ..Default::default() }
-                }
-            }
-        )*
-    };
-}
-
-ids! {
-    StartSessionRequest: agent_id,
-    InterruptRequest: session_id,
-    PauseRequest: session_id,
-    ResumeRequest: session_id,
-    StatusRequest: session_id,
-    ArchiveRequest: session_id,
-    DeleteSessionRequest: session_id,
-    GetAgentRequest: agent_id,
-    ArchiveAgentRequest: agent_id,
-    GetSessionRequest: session_id,
-    ListEventsRequest: session_id,
-}
-
-impl From<v1::AgentDefinition> for v1::CreateRequest {
-    fn from(definition: v1::AgentDefinition) -> Self {
-        Self { definition: Some(definition), ..Default::default() }
-    }
+    events(ListEventsRequest) -> SessionEvent by list_events;
 }

@@ -1,7 +1,9 @@
 //! What a call fails with. The kind follows from the reason that the server gave, never from a text.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::fmt;
+use std::iter::successors;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -9,50 +11,68 @@ use tonic_types::{FieldViolation, StatusExt};
 
 const DOMAIN: &str = "managedagents";
 
-/// What kind of failure it was. A failed model or tool is none: it is an event in the session's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
+/// The kinds of failures, each with the reasons that the server gives for it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $(= $($reason:literal)|+)?,)*) => {
+        /// What kind of failure it was. A failed model or tool is none: it is an event in the session's log.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl ErrorKind {
+            fn of_reason(reason: &str) -> Self {
+                match reason {
+                    $($($($reason)|+ => Self::$kind,)?)*
+                    _ => Self::Other,
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The request is wrong; [`Error::violations`] names each bad field. Asking again does not help.
-    InvalidRequest,
+    InvalidRequest = "INVALID_REQUEST" | "MALFORMED_REQUEST" | "INVALID_PAGE_TOKEN",
     /// A part that this server does not have yet; the metadata's `field` names it.
-    NotImplemented,
+    NotImplemented = "NOT_IMPLEMENTED",
     /// No such agent, session or tool use, or another tenant's.
-    NotFound,
+    NotFound = "AGENT_NOT_FOUND" | "SESSION_NOT_FOUND" | "TOOL_USE_NOT_FOUND",
     /// The tool use is closed: somebody was faster, or the turn was interrupted. Benign: go on.
-    ToolUseClosed,
+    ToolUseClosed = "TOOL_USE_CLOSED",
     /// The session is completed, failed or archived (the metadata's `status`): only reads and a deletion work.
-    SessionTerminal,
+    SessionTerminal = "SESSION_TERMINAL",
     /// The session has an outcome that is not over yet; the metadata's `seq` is that of its event.
-    OutcomeActive,
+    OutcomeActive = "OUTCOME_ACTIVE",
     /// The agent is archived and takes no new sessions.
-    AgentArchived,
+    AgentArchived = "AGENT_ARCHIVED",
     /// The agent was changed since the version that the update names: read it and decide again.
-    VersionConflict,
+    VersionConflict = "VERSION_CONFLICT",
     /// The request id was used with another request.
-    RequestIdReused,
+    RequestIdReused = "REQUEST_ID_REUSED",
     /// The seq to go on from is beyond the log's head; the metadata's `head_seq` gives the head.
-    FromSeqBeyondHead,
+    FromSeqBeyondHead = "FROM_SEQ_BEYOND_HEAD",
     /// A backup was restored: the seqs known here mean nothing any more. Read the session anew from 0.
-    LogReplaced,
+    LogReplaced = "LOG_REPLACED",
     /// A limit is reached; the metadata's `limit` names it, `value` gives it.
-    LimitExceeded,
+    LimitExceeded = "LIMIT_EXCEEDED",
     /// The model's provider cannot be used as the definition asks.
-    ProviderUnusable,
+    ProviderUnusable = "PROVIDER_UNUSABLE",
     /// A tool of the definition cannot be used at this server.
-    ToolUnusable,
+    ToolUnusable = "TOOL_UNUSABLE",
     /// No token, or one that the server does not know.
-    Unauthenticated,
+    Unauthenticated = "UNAUTHENTICATED",
     /// An event of the log cannot be read (the metadata's `seq`): go on after it.
-    EventUnreadable,
+    EventUnreadable = "EVENT_UNREADABLE",
     /// A fault of the server; its own log tells more under the metadata's `error_id`.
-    ServerFault,
+    ServerFault = "INTERNAL",
     /// The server is there and cannot do it now: it shuts down, or its log cannot be written.
-    Unavailable,
+    Unavailable = "LOG_UNAVAILABLE" | "DRAINING",
     /// No server answered in the time that the client has patience for. A changing call may have been applied.
     NoAnswer,
     /// The server did not answer in time. A changing call may have been applied.
-    DeadlineExceeded,
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
     /// Something speaks gRPC at this address, and it is not this service, or an older version of it.
     NotThisService,
     /// A stream gave what it never gives, say a hole between two seqs: a fault of the server or of something between.
@@ -62,33 +82,6 @@ pub enum ErrorKind {
     Unusable,
     /// A reason or a status that this version of the client does not know.
     Other,
-}
-
-impl ErrorKind {
-    fn of_reason(reason: &str) -> Self {
-        match reason {
-            "INVALID_REQUEST" | "MALFORMED_REQUEST" | "INVALID_PAGE_TOKEN" => Self::InvalidRequest,
-            "NOT_IMPLEMENTED" => Self::NotImplemented,
-            "AGENT_NOT_FOUND" | "SESSION_NOT_FOUND" | "TOOL_USE_NOT_FOUND" => Self::NotFound,
-            "TOOL_USE_CLOSED" => Self::ToolUseClosed,
-            "SESSION_TERMINAL" => Self::SessionTerminal,
-            "OUTCOME_ACTIVE" => Self::OutcomeActive,
-            "AGENT_ARCHIVED" => Self::AgentArchived,
-            "VERSION_CONFLICT" => Self::VersionConflict,
-            "REQUEST_ID_REUSED" => Self::RequestIdReused,
-            "FROM_SEQ_BEYOND_HEAD" => Self::FromSeqBeyondHead,
-            "LOG_REPLACED" => Self::LogReplaced,
-            "LIMIT_EXCEEDED" => Self::LimitExceeded,
-            "PROVIDER_UNUSABLE" => Self::ProviderUnusable,
-            "TOOL_UNUSABLE" => Self::ToolUnusable,
-            "UNAUTHENTICATED" => Self::Unauthenticated,
-            "EVENT_UNREADABLE" => Self::EventUnreadable,
-            "INTERNAL" => Self::ServerFault,
-            "LOG_UNAVAILABLE" | "DRAINING" => Self::Unavailable,
-            "DEADLINE_EXCEEDED" => Self::DeadlineExceeded,
-            _ => Self::Other,
-        }
-    }
 }
 
 /// A call that failed.
@@ -121,34 +114,32 @@ impl Error {
 
     /// The error that a failed call gives. `answered`: this client has heard from the server before.
     pub(crate) fn of_status(status: &Status, address: &str, answered: bool) -> Self {
-        let (code, text, details) = (status.code(), status.message(), status.get_error_details());
-        let info = details.error_info().filter(|info| info.domain == DOMAIN);
-        let (kind, message) = match info {
+        let (code, text) = (status.code(), status.message());
+        let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
+        let (kind, message) = match &info {
             Some(info) => (ErrorKind::of_reason(&info.reason), text.to_owned()),
             None if is_cut(status) => {
                 let said = if answered { "no answer from the server at" } else { "no server at" };
                 (ErrorKind::NoAnswer, format!("{said} {address} ({})", with_causes(status)))
             }
-            None => match code {
-                Code::Unimplemented => {
-                    let said = format!("{address} is no managed agents server, or an older one ({text})");
-                    (ErrorKind::NotThisService, said)
-                }
-                Code::DeadlineExceeded => (ErrorKind::DeadlineExceeded, not_in_time(address)),
-                _ => (ErrorKind::Other, format!("{code:?}: {text}")),
-            },
+            None if code == Code::Unimplemented => {
+                let said = format!("{address} is no managed agents server, or an older one ({text})");
+                (ErrorKind::NotThisService, said)
+            }
+            None if code == Code::DeadlineExceeded => {
+                let said = format!("{address} did not answer in time; the call may have been applied");
+                (ErrorKind::DeadlineExceeded, said)
+            }
+            None => (ErrorKind::Other, format!("{code:?}: {text}")),
         };
         let mut error = Self::new(kind, message);
         error.0.code = Some(code);
-        error.0.reason = info.map(|info| info.reason.clone());
-        error.0.metadata = info.map(|info| info.metadata.clone()).unwrap_or_default();
-        error.0.violations = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
-        error.0.retry_after = details.retry_info().and_then(|retry| retry.retry_delay);
+        error.0.violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+        error.0.retry_after = status.get_details_retry_info().and_then(|retry| retry.retry_delay);
+        if let Some(info) = info {
+            (error.0.reason, error.0.metadata) = (Some(info.reason), info.metadata);
+        }
         error
-    }
-
-    pub(crate) fn late(address: &str) -> Self {
-        Self::new(ErrorKind::DeadlineExceeded, not_in_time(address))
     }
 
     /// Whether asking again, with the same request id, may help.
@@ -167,7 +158,7 @@ impl Error {
         &self.0.message
     }
 
-    /// The gRPC status. None: found before anything was sent, or by the client itself.
+    /// The gRPC status. None: no call failed; the client found it by itself.
     pub fn code(&self) -> Option<Code> {
         self.0.code
     }
@@ -206,87 +197,16 @@ impl std::error::Error for Error {}
 /// only the stream is reset, UNKNOWN. The service itself always gives a reason.
 fn is_cut(status: &Status) -> bool {
     let cut = matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown);
-    cut || std::error::Error::source(status).is_some()
-}
-
-fn not_in_time(address: &str) -> String {
-    format!("{address} did not answer in time; the call may have been applied")
+    cut || status.source().is_some()
 }
 
 /// tonic's own words say little more than "transport error"; what happened stands in the causes.
 fn with_causes(status: &Status) -> String {
     let mut words = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !words.contains(&said) {
-            words = format!("{words}: {said}");
+    for cause in successors(status.source(), |&cause| cause.source()).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
         }
-        cause = error.source();
     }
     words
-}
-
-#[cfg(test)]
-mod tests {
-    use tonic_types::ErrorDetails;
-
-    use super::*;
-    use crate::v1::ErrorReason;
-
-    fn error(code: Code, details: ErrorDetails) -> Error {
-        Error::of_status(&Status::with_error_details(code, "words", details), "host:1", true)
-    }
-
-    fn reason(reason: &str, domain: &str) -> ErrorDetails {
-        ErrorDetails::with_error_info(reason, domain, HashMap::from([("limit".into(), "streams".into())]))
-    }
-
-    #[test]
-    fn every_reason_of_the_proto_has_a_kind_that_follows_from_it_alone() {
-        for number in 1.. {
-            let Ok(known) = ErrorReason::try_from(number) else { break };
-            let name = known.as_str_name().trim_start_matches("ERROR_REASON_");
-            let found = error(Code::FailedPrecondition, reason(name, DOMAIN));
-            assert_ne!(found.kind(), ErrorKind::Other, "{name}");
-            assert_eq!((found.reason(), found.message()), (Some(name), "words"));
-        }
-    }
-
-    #[test]
-    fn an_unknown_reason_keeps_its_name() {
-        let found = error(Code::FailedPrecondition, reason("NEW_ONE", DOMAIN));
-        assert_eq!((found.kind(), found.reason()), (ErrorKind::Other, Some("NEW_ONE")));
-    }
-
-    #[test]
-    fn a_reason_of_another_domain_is_not_ours() {
-        let found = error(Code::NotFound, reason("SESSION_NOT_FOUND", "elsewhere"));
-        assert_eq!((found.kind(), found.reason(), found.metadata().len()), (ErrorKind::Other, None, 0));
-    }
-
-    #[test]
-    fn violations_metadata_and_delay_are_carried() {
-        let mut details = reason("INVALID_REQUEST", DOMAIN);
-        details.add_bad_request_violation("definition.name", "is required");
-        let bad = error(Code::InvalidArgument, details);
-        let violation = &bad.violations()[0];
-        assert_eq!((violation.field.as_str(), violation.description.as_str()), ("definition.name", "is required"));
-        assert!(!bad.is_passing());
-
-        let mut details = reason("LIMIT_EXCEEDED", DOMAIN);
-        details.set_retry_info(Some(Duration::from_millis(1500)));
-        let full = error(Code::ResourceExhausted, details);
-        assert_eq!((full.kind(), full.metadata()["limit"].as_str()), (ErrorKind::LimitExceeded, "streams"));
-        assert_eq!(full.retry_after(), Some(Duration::from_millis(1500)));
-        assert!(full.is_passing());
-    }
-
-    #[test]
-    fn details_that_cannot_be_read_leave_the_code() {
-        let garbage = Status::with_details(Code::Internal, "words", vec![0xff, 0xff].into());
-        let found = Error::of_status(&garbage, "host:1", true);
-        assert_eq!((found.kind(), found.code()), (ErrorKind::Other, Some(Code::Internal)));
-        assert!(found.message().contains("words"));
-    }
 }

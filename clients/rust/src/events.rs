@@ -1,20 +1,15 @@
 //! Small words for events: how they are made and what they are called.
 
+use crate::v1::user_event::Event;
 use crate::v1::{
-    Content, SessionEvent, StatusIdle, TextContent, Usage, UserDefineOutcome, UserEvent, UserMessage, content,
-    session_event, user_event,
+    Content, PendingAction, PendingActionKind, SessionEvent, StatusIdle, TextContent, ToolConfirmation, TurnResult,
+    TurnStopReason, UserCustomToolResult, UserDefineOutcome, UserEvent, UserMessage, UserToolConfirmation,
+    UserToolResult, content, session_event, stop_reason,
 };
 
 /// A content block of plain text.
 pub fn text(words: impl Into<String>) -> Content {
     Content { block: Some(content::Block::Text(TextContent { text: words.into() })) }
-}
-
-/// The event that says what "done" means, to be run or sent in the place of a message. The iterations are 1 to 20; None:
-/// 3 of them.
-pub fn outcome_event(criteria: impl Into<String>, max_iterations: impl Into<Option<i32>>) -> UserEvent {
-    let (criteria, max_iterations) = (criteria.into(), max_iterations.into());
-    user_event::Event::UserDefineOutcome(UserDefineOutcome { criteria, max_iterations }).into()
 }
 
 /// The text of the blocks, joined. Pictures and files are left out.
@@ -24,6 +19,46 @@ pub fn text_of(content: &[Content]) -> String {
         _ => None,
     });
     texts.collect()
+}
+
+/// The event that says what "done" means, to be run or sent in the place of a message. The iterations are 1 to 20; None:
+/// 3 of them.
+pub fn outcome_event(criteria: impl Into<String>, max_iterations: impl Into<Option<i32>>) -> UserEvent {
+    let (criteria, max_iterations) = (criteria.into(), max_iterations.into());
+    Event::UserDefineOutcome(UserDefineOutcome { criteria, max_iterations }).into()
+}
+
+/// What is decided on a use that waits for permission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The tool may run.
+    Allow,
+    /// It must not, and the model is told this. Empty: a standard sentence.
+    Deny(String),
+}
+
+impl PendingAction {
+    /// The event that answers the use with its result.
+    pub fn result(&self, content: Vec<Content>, is_error: bool) -> UserEvent {
+        let id = self.tool_use_id.clone();
+        let event = match self.kind() {
+            PendingActionKind::CustomToolResult => {
+                Event::UserCustomToolResult(UserCustomToolResult { custom_tool_use_id: id, content, is_error })
+            }
+            _ => Event::UserToolResult(UserToolResult { tool_use_id: id, content, is_error }),
+        };
+        event.into()
+    }
+
+    /// The event that decides on the use.
+    pub fn confirmation(&self, decision: Decision) -> UserEvent {
+        let (decision, deny_message) = match decision {
+            Decision::Allow => (ToolConfirmation::Allow.into(), String::new()),
+            Decision::Deny(words) => (ToolConfirmation::Deny.into(), words),
+        };
+        let tool_use_id = self.tool_use_id.clone();
+        Event::UserToolConfirmation(UserToolConfirmation { tool_use_id, decision, deny_message }).into()
+    }
 }
 
 impl SessionEvent {
@@ -37,47 +72,27 @@ impl StatusIdle {
     /// Why the session went idle, say `end_turn`. Empty: a reason that this version of the client does not know.
     pub fn reason(&self) -> &'static str {
         let reason = self.stop_reason.as_ref().and_then(|stop| stop.reason.as_ref());
-        reason.map_or("", crate::v1::stop_reason::Reason::name)
+        reason.map_or("", stop_reason::Reason::name)
     }
 }
 
-impl Usage {
-    /// Sums up what responses cost.
-    pub(crate) fn add(&mut self, other: Self) {
-        // Every field by its name, so that a new one is not forgotten.
-        let Self {
-            input_tokens,
-            output_tokens,
-            cache_read_tokens,
-            cache_write_tokens,
-            reasoning_tokens,
-            requests,
-            model_time,
-        } = other;
-        self.input_tokens += input_tokens;
-        self.output_tokens += output_tokens;
-        self.cache_read_tokens += cache_read_tokens;
-        self.cache_write_tokens += cache_write_tokens;
-        self.reasoning_tokens += reasoning_tokens;
-        self.requests += requests;
-        if let Some(time) = model_time {
-            let total = self.model_time.get_or_insert_default();
-            total.seconds += time.seconds;
-            total.nanos += time.nanos;
-            total.normalize();
-        }
+impl TurnResult {
+    /// Why the turn ended, say `end_turn`. Empty: a reason that this version of the client does not know.
+    pub fn reason(&self) -> String {
+        let reason = TurnStopReason::try_from(self.stop_reason);
+        reason.map_or("", |known| known.as_str_name()).trim_start_matches("TURN_STOP_REASON_").to_lowercase()
     }
 }
 
-impl From<user_event::Event> for UserEvent {
-    fn from(event: user_event::Event) -> Self {
+impl From<Event> for UserEvent {
+    fn from(event: Event) -> Self {
         Self { event: Some(event) }
     }
 }
 
 impl From<Vec<Content>> for UserEvent {
     fn from(content: Vec<Content>) -> Self {
-        user_event::Event::UserMessage(UserMessage { content }).into()
+        Event::UserMessage(UserMessage { content }).into()
     }
 }
 

@@ -1,23 +1,34 @@
 //! Following a session: one unbroken run of events, over as many streams as it takes.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use tokio::time::{Instant, Sleep, sleep};
-use tonic::Status;
 
 use crate::backoff::Backoff;
 use crate::calls::Calls;
-use crate::deltas::{FollowDeltas, FollowItem};
 use crate::error::{Error, ErrorKind};
 use crate::v1::stream_events_response::Message;
 use crate::v1::{
-    SessionEvent, StreamDeltaDiscarded, StreamEndReason, StreamEnded, StreamEventsRequest, StreamEventsResponse,
+    SessionEvent, StreamDelta, StreamDeltaDiscarded, StreamEndReason, StreamEnded, StreamEventsRequest,
+    StreamEventsResponse, StreamTurn,
 };
+
+/// What a follow with deltas gives, or one of a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FollowItem {
+    /// An event of the log.
+    Event(Box<SessionEvent>),
+    /// A piece of what the model is saying.
+    Delta(StreamDelta),
+    /// Throw the pieces of this response away: the answer starts over.
+    Discarded(StreamDeltaDiscarded),
+    /// Where the turn stands that is followed.
+    Turn(Box<StreamTurn>),
+}
 
 /// A stream of a session's events: none twice, none left out, until the session is over.
 ///
@@ -25,168 +36,181 @@ use crate::v1::{
 /// has patience. Events of a kind that this version of the client does not know are left out. To stop before the end,
 /// drop it: the call is cancelled at once. After an error nothing more comes.
 #[must_use = "a stream does nothing unless it is read"]
-pub struct Follow {
-    calls: Arc<Calls>,
-    /// Of the next stream: what was learned so far is in it.
-    request: StreamEventsRequest,
-    heartbeat_timeout: Duration,
-    state: State,
-    /// Runs while a message is waited for: the time that the caller takes does not count.
-    silence: Option<Pin<Box<Sleep>>>,
-    batch: std::vec::IntoIter<SessionEvent>,
-    through_batch: u64,
-    half_told: Option<StreamDeltaDiscarded>,
-    backoff: Backoff,
-    lost_at: Option<Instant>,
-    caught_up: bool,
-    ended: Option<StreamEnded>,
-}
-
-enum State {
-    New,
-    Waiting(Pin<Box<Sleep>>),
-    Open(BoxStream<'static, Result<StreamEventsResponse, Status>>),
-    Over,
+pub struct Follow<T = SessionEvent> {
+    reader: Reader,
+    /// What of it is given.
+    pick: fn(FollowItem) -> Option<T>,
+    has_failed: bool,
 }
 
 impl Follow {
-    pub(crate) fn new(calls: Arc<Calls>, request: StreamEventsRequest, heartbeat_timeout: Duration) -> Self {
-        Self {
+    pub(crate) fn new(calls: Arc<Calls>, request: StreamEventsRequest) -> Self {
+        let reader = Reader {
             calls,
             request,
-            heartbeat_timeout,
-            state: State::New,
-            silence: None,
+            stream: None,
+            timer: None,
             batch: Vec::new().into_iter(),
             through_batch: 0,
             half_told: None,
-            backoff: Backoff::new(),
-            lost_at: None,
+            lost: None,
             caught_up: false,
             ended: None,
-        }
+        };
+        let pick = |item| if let FollowItem::Event(event) = item { Some(*event) } else { None };
+        Self { reader, pick, has_failed: false }
     }
+}
 
+impl<T> Follow<T> {
     /// Only these kinds, say `agent.message`.
     pub fn kinds<S: Into<String>>(mut self, kinds: impl IntoIterator<Item = S>) -> Self {
-        self.request.kinds = kinds.into_iter().map(Into::into).collect();
+        self.reader.request.kinds = kinds.into_iter().map(Into::into).collect();
         self
     }
 
     /// Insists on the history that `from_seq` belongs to, from an earlier follow.
     pub fn of_log(mut self, log_id: impl Into<String>) -> Self {
-        self.request.log_id = Some(log_id.into());
+        self.reader.request.log_id = Some(log_id.into());
         self
     }
 
-    /// Gives also what a model is in the middle of saying.
-    pub fn deltas(mut self) -> FollowDeltas {
-        self.request.include_deltas = true;
-        FollowDeltas(self)
+    /// Gives also what a model is in the middle of saying. Where a stream is cut in the middle of a response, a discard
+    /// of it comes out: what the next stream tells of it starts over.
+    pub fn deltas(mut self) -> Follow<FollowItem> {
+        self.reader.request.include_deltas = true;
+        Follow { reader: self.reader, pick: Some, has_failed: false }
+    }
+
+    /// Follows one turn, that of the message with this seq, or an outcome, and is over with it. Gives its events, and
+    /// where it stands.
+    pub fn turn(mut self, seq: u64) -> Follow<FollowItem> {
+        self.reader.request.turn = seq;
+        Follow { reader: self.reader, pick: Some, has_failed: false }
     }
 
     /// Everything up to this seq was given or filtered: where to go on. None: live only, and not connected yet.
     pub fn through_seq(&self) -> Option<u64> {
-        self.request.from_seq
+        self.reader.request.from_seq
     }
 
     /// The history that the seqs belong to. None: not known yet.
     pub fn log_id(&self) -> Option<&str> {
-        self.request.log_id.as_deref()
+        self.reader.request.log_id.as_deref()
     }
 
     /// The head of the log was reached once.
     pub fn caught_up(&self) -> bool {
-        self.caught_up
+        self.reader.caught_up
     }
 
-    /// How the session's events ended for good. None: they did not, as far as is known.
+    /// How the events ended for good. None: they did not, as far as is known.
     pub fn ended(&self) -> Option<&StreamEnded> {
-        self.ended.as_ref()
+        self.reader.ended.as_ref()
     }
+}
 
-    pub(crate) fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<FollowItem, Error>>> {
-        let item = ready!(self.poll_step(cx)).transpose();
-        if matches!(item, None | Some(Err(_))) {
-            self.state = State::Over;
-            self.batch = Vec::new().into_iter();
+impl<T> fmt::Debug for Follow<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follow").field("request", &self.reader.request).finish_non_exhaustive()
+    }
+}
+
+impl<T> Stream for Follow<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while !self.has_failed {
+            // All that it waits for is kept in the reader: each poll may begin it anew.
+            let read = ready!(pin!(self.reader.next()).poll(cx));
+            self.has_failed = read.is_err();
+            match read.map(|item| item.map(self.pick)) {
+                // Not of what is given.
+                Ok(Some(None)) => {}
+                picked => return Poll::Ready(picked.map(Option::flatten).transpose()),
+            }
         }
-        self.silence = None;
-        Poll::Ready(item)
+        Poll::Ready(None)
     }
+}
 
-    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<FollowItem>, Error>> {
-        loop {
+struct Reader {
+    calls: Arc<Calls>,
+    /// Of the next stream: what was learned so far is in it.
+    request: StreamEventsRequest,
+    stream: Option<BoxStream<'static, Result<StreamEventsResponse, Error>>>,
+    /// How long the stream may still be silent; where there is none, how long to wait before the next one. Runs only while
+    /// that is waited for: the time that the caller takes does not count.
+    timer: Option<Pin<Box<Sleep>>>,
+    batch: std::vec::IntoIter<SessionEvent>,
+    through_batch: u64,
+    half_told: Option<StreamDeltaDiscarded>,
+    /// Since when there is no stream, and how long to wait before the next one.
+    lost: Option<(Instant, Backoff)>,
+    caught_up: bool,
+    ended: Option<StreamEnded>,
+}
+
+impl Reader {
+    /// Nothing is lost where this is dropped before it is done.
+    async fn next(&mut self) -> Result<Option<FollowItem>, Error> {
+        while self.ended.is_none() {
             while let Some(event) = self.batch.next() {
-                if self.advance(&event)? && event.payload.is_some() {
-                    return Poll::Ready(Ok(Some(FollowItem::Event(Box::new(event)))));
+                if self.is_news(&event)? {
+                    return Ok(Some(FollowItem::Event(Box::new(event))));
                 }
             }
             self.move_to(self.through_batch);
-            let read = match &mut self.state {
-                State::Over => return Poll::Ready(Ok(None)),
-                State::New => {
-                    self.state = State::Open(self.calls.stream(self.request.clone()));
-                    continue;
+            let Some(stream) = &mut self.stream else {
+                if let Some(delay) = &mut self.timer {
+                    delay.await;
+                    self.timer = None;
                 }
-                State::Waiting(delay) => {
-                    ready!(delay.as_mut().poll(cx));
-                    self.state = State::New;
-                    continue;
-                }
-                State::Open(stream) => stream.poll_next_unpin(cx),
+                self.stream = Some(self.calls.stream(self.request.clone()));
+                continue;
             };
-            let lost = match read {
-                Poll::Ready(Some(Ok(StreamEventsResponse { message }))) => {
-                    self.silence = None;
-                    self.calls.heard();
-                    match self.take(message) {
-                        Ok(None) => continue,
-                        Ok(item) => return Poll::Ready(Ok(item)),
-                        Err(lost) => lost,
+            let longest = self.calls.how.heartbeat_timeout;
+            let silence = self.timer.get_or_insert_with(|| Box::pin(sleep(longest)));
+            let read = tokio::select! {
+                biased;
+                read = stream.next() => read.unwrap_or_else(|| Err(self.calls.cut("the stream closed without saying why"))),
+                () = silence => Err(self.calls.cut(&format!("nothing came for {longest:?}"))),
+            };
+            self.timer = None;
+            match read.and_then(|response| self.take(response.message)) {
+                Ok(None) => {}
+                Ok(item) => return Ok(item),
+                Err(lost) => {
+                    self.wait_after(lost)?;
+                    if let Some(half) = self.half_told.take() {
+                        return Ok(Some(FollowItem::Discarded(half)));
                     }
                 }
-                Poll::Ready(Some(Err(status))) => self.calls.error(&status),
-                Poll::Ready(None) => self.cut("the stream closed without saying why"),
-                Poll::Pending => {
-                    let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.heartbeat_timeout)));
-                    ready!(silence.as_mut().poll(cx));
-                    self.cut(&format!("nothing came for {:?}", self.heartbeat_timeout))
-                }
-            };
-            self.wait_after(lost)?;
-            if let Some(half) = self.half_told.take() {
-                return Poll::Ready(Ok(Some(FollowItem::Discarded(half))));
             }
         }
-    }
-
-    fn cut(&self, why: &str) -> Error {
-        Error::new(ErrorKind::NoAnswer, format!("{}: {why}", self.calls.address))
+        Ok(None)
     }
 
     /// Goes on to another stream after a delay, or fails with what another stream would not mend.
     fn wait_after(&mut self, error: Error) -> Result<(), Error> {
-        self.silence = None;
         // The call is cancelled here, not when the delay is over.
-        self.state = State::Over;
+        self.stream = None;
         if error.reason() == Some("SESSION_NOT_FOUND")
             && let (Some(_), Some(last_seq)) = (&self.request.log_id, self.request.from_seq)
         {
             // It was there, and was deleted while no stream was open to say so.
-            let reason = StreamEndReason::Deleted.into();
-            self.ended = Some(StreamEnded { reason, last_seq, r#final: true });
+            self.ended = Some(StreamEnded { reason: StreamEndReason::Deleted.into(), last_seq, r#final: true });
             return Ok(());
         }
-        let lost_for = self.lost_at.get_or_insert_with(Instant::now).elapsed();
-        let delay = self.backoff.next(error.retry_after());
+        let (since, backoff) = self.lost.get_or_insert_with(|| (Instant::now(), Backoff::default()));
+        let delay = backoff.next(error.retry_after());
         // Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
         let passing = error.is_passing() || error.kind() == ErrorKind::DeadlineExceeded;
-        if !passing || lost_for + delay > self.calls.patience() {
+        if !passing || since.elapsed() + delay > self.calls.patience() {
             return Err(error);
         }
         tracing::info!(%error, ?delay, "following again");
-        self.state = State::Waiting(Box::pin(sleep(delay)));
+        self.timer = Some(Box::pin(sleep(delay)));
         Ok(())
     }
 
@@ -195,8 +219,7 @@ impl Follow {
     fn take(&mut self, message: Option<Message>) -> Result<Option<FollowItem>, Error> {
         if !matches!(message, Some(Message::Opened(_))) {
             // A stream that only ever opens is no better than none.
-            self.backoff = Backoff::new();
-            self.lost_at = None;
+            self.lost = None;
         }
         match message {
             Some(Message::Opened(opened)) => {
@@ -218,11 +241,12 @@ impl Follow {
                 return Ok(Some(FollowItem::Discarded(discarded)));
             }
             Some(Message::Progress(progress)) => self.move_to(progress.through_seq),
+            Some(Message::Turn(turn)) => return Ok(Some(FollowItem::Turn(Box::new(turn)))),
             Some(Message::Ended(ended)) if ended.r#final => {
+                self.stream = None;
                 self.ended = Some(ended);
-                self.state = State::Over;
             }
-            Some(Message::Ended(_)) => return Err(self.cut("the server is shutting down")),
+            Some(Message::Ended(_)) => return Err(self.calls.cut("the server is shutting down")),
             None => {}
         }
         Ok(None)
@@ -234,41 +258,19 @@ impl Follow {
         }
     }
 
-    /// Whether the event is new. The seq moves before the caller gets the event.
-    fn advance(&mut self, event: &SessionEvent) -> Result<bool, Error> {
-        let after = self.request.from_seq.unwrap_or_default();
+    /// Whether the event is new, and of a kind that is known here. The seq moves before the caller gets it.
+    fn is_news(&mut self, event: &SessionEvent) -> Result<bool, Error> {
+        let StreamEventsRequest { from_seq, kinds, turn, session_id, .. } = &mut self.request;
+        let after = from_seq.unwrap_or_default();
         if event.seq <= after {
             return Ok(false);
         }
-        if self.request.kinds.is_empty() && event.seq != after + 1 {
-            let said = format!("seq {} came after {after} in {}", event.seq, self.request.session_id);
+        if kinds.is_empty() && *turn == 0 && event.seq != after + 1 {
+            let said = format!("seq {} came after {after} in {session_id}", event.seq);
             return Err(Error::new(ErrorKind::PromiseBroken, said));
         }
-        if self.half_told.as_ref().is_some_and(|half| half.response_id == event.response_id) {
-            self.half_told = None;
-        }
-        self.request.from_seq = Some(event.seq);
-        Ok(true)
-    }
-}
-
-impl fmt::Debug for Follow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follow").field("request", &self.request).field("ended", &self.ended).finish_non_exhaustive()
-    }
-}
-
-impl Stream for Follow {
-    type Item = Result<SessionEvent, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            match ready!(self.poll_item(cx)) {
-                Some(Ok(FollowItem::Event(event))) => return Poll::Ready(Some(Ok(*event))),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
-            }
-        }
+        *from_seq = Some(event.seq);
+        self.half_told.take_if(|half| half.response_id == event.response_id);
+        Ok(event.payload.is_some())
     }
 }

@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use crate::events::text;
-use crate::v1::Content;
+use crate::v1::{Content, PendingAction};
 
 tokio::task_local! {
     static CURRENT: String;
@@ -57,42 +57,32 @@ pub struct Json<T>(pub T);
 impl<T: Serialize> IntoAnswer for Json<T> {
     fn into_answer(self) -> Answer {
         // As the value writes itself: the way over a `Value` would sort the fields of a struct.
-        match serde_json::to_string(&self.0) {
-            Ok(json) if json == "null" => ().into_answer(),
-            Ok(json) if json.starts_with('"') => serde_json::from_str::<String>(&json).unwrap_or(json).into_answer(),
-            Ok(json) => text(json).into_answer(),
+        let json = match serde_json::to_string(&self.0) {
+            Ok(json) => json,
             Err(error) => {
                 tracing::warn!(%error, "a handler's answer is no JSON");
-                Answer::failed("The tool's answer is no JSON.")
+                return Answer::failed("The tool's answer is no JSON.");
             }
-        }
-    }
-}
-
-impl IntoAnswer for Value {
-    fn into_answer(self) -> Answer {
-        Json(self).into_answer()
-    }
-}
-
-impl IntoAnswer for String {
-    fn into_answer(self) -> Answer {
+        };
+        let words = serde_json::from_str::<Option<String>>(&json).map_or(json, Option::unwrap_or_default);
         // A block of text must not be empty.
-        if self.is_empty() { ().into_answer() } else { text(self).into_answer() }
+        if words.is_empty() { vec![] } else { vec![text(words)] }.into_answer()
     }
 }
 
-impl IntoAnswer for &str {
-    fn into_answer(self) -> Answer {
-        self.to_owned().into_answer()
-    }
+macro_rules! as_json {
+    ($($kind:ty),*) => {
+        $(
+            impl IntoAnswer for $kind {
+                fn into_answer(self) -> Answer {
+                    Json(self).into_answer()
+                }
+            }
+        )*
+    };
 }
 
-impl IntoAnswer for () {
-    fn into_answer(self) -> Answer {
-        Vec::new().into_answer()
-    }
-}
+as_json!(Value, String, &str, ());
 
 impl IntoAnswer for Content {
     fn into_answer(self) -> Answer {
@@ -117,11 +107,11 @@ fn failure(why: impl Display) -> Answer {
     Answer::failed(format!("The tool failed: {why}"))
 }
 
-type Handler = Arc<dyn Fn(String) -> BoxFuture<'static, Answer> + Send + Sync>;
+type Handler = Arc<dyn Fn(&str) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 /// Handlers by the tool's name.
 #[derive(Clone, Default)]
-pub struct Tools(HashMap<String, Handler>);
+pub struct Tools(pub(crate) HashMap<String, Handler>);
 
 impl Tools {
     /// No handlers yet.
@@ -140,10 +130,10 @@ impl Tools {
         F: Fn(I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: IntoAnswer> + Send + 'static,
     {
-        let handler = move |input_json: String| match serde_json::from_str(&input_json) {
+        let handler = move |input_json: &str| match serde_json::from_str(input_json) {
             Ok(input) => handler(input).map(IntoAnswer::into_answer).boxed(),
             // What is wrong may have been found before the end, where it is no JSON either.
-            Err(_) if serde_json::from_str::<IgnoredAny>(&input_json).is_err() => {
+            Err(_) if serde_json::from_str::<IgnoredAny>(input_json).is_err() => {
                 ready(Answer::failed("The input is no JSON.")).boxed()
             }
             Err(error) => ready(failure(error)).boxed(),
@@ -152,19 +142,13 @@ impl Tools {
         self
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
     /// What the handler says; it must be there.
-    pub(crate) async fn ask(&self, name: &str, use_id: &str, input_json: &str) -> Answer {
-        let handler = self.0[name].clone();
-        let input_json = if input_json.is_empty() { "{}" } else { input_json }.to_owned();
+    pub(crate) async fn ask(&self, action: &PendingAction) -> Answer {
+        let input_json = if action.input_json.is_empty() { "{}" } else { &action.input_json };
         // Called inside of the future, so that a panic before its first `await` is caught, too.
-        let asked = CURRENT.scope(use_id.to_owned(), async move { handler(input_json).await });
+        let asked = CURRENT.scope(action.tool_use_id.clone(), async { self.0[&action.name](input_json).await });
         AssertUnwindSafe(asked).catch_unwind().await.unwrap_or_else(|panic| {
-            let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             failure(words.unwrap_or_default())
         })
     }

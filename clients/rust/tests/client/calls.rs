@@ -121,6 +121,13 @@ async fn without_patience_nothing_is_asked_twice() {
 }
 
 #[tokio::test]
+async fn without_patience_a_server_that_is_not_there_is_told_at_once() {
+    let builder = Client::builder("127.0.0.1:1").patience(Duration::ZERO);
+    let client = builder.connect_timeout(Duration::from_secs(60)).connect().unwrap();
+    assert_eq!(soon(client.status("ses_1")).await.unwrap_err().kind(), ErrorKind::NoAnswer);
+}
+
+#[tokio::test]
 async fn a_server_that_was_never_there_is_told_soon() {
     let client = Client::builder("127.0.0.1:1").connect_timeout(Duration::from_millis(300)).connect().unwrap();
     let error = soon(client.status("ses_1")).await.unwrap_err();

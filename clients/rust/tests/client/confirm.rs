@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use managedagents::v1::SessionEvent;
-use managedagents::{Decision, RunResult, ToolUse, Tools};
+use managedagents::v1::{PendingAction, SessionEvent};
+use managedagents::{Decision, RunResult, Tools};
 use serde_json::{Value, json};
 
 use crate::support::sessions::{Stops, connected, connected_with, session, told};
@@ -28,7 +28,7 @@ fn at_client(asks: bool) -> Value {
     more
 }
 
-fn allow(_: ToolUse) -> std::future::Ready<Decision> {
+fn allow(_: PendingAction) -> std::future::Ready<Decision> {
     std::future::ready(Decision::Allow)
 }
 
@@ -55,7 +55,7 @@ async fn what_asks_at_the_client_is_confirmed_and_then_answered() {
 async fn what_confirm_denies_is_told_to_the_model() {
     let (_folder, _server, client) = connected().await;
     let session = session(&client, shell(&["yes", "no"]), at_client(true)).await;
-    let confirm = |used: ToolUse| async move {
+    let confirm = |used: PendingAction| async move {
         if used.input_json.contains("yes") { Decision::Allow } else { Decision::Deny("Not this one.".into()) }
     };
     let tools = Tools::new().on("bash", |_: Value| async { "ran" });
@@ -84,7 +84,7 @@ async fn a_confirm_that_somebody_else_was_faster_than_holds_nothing_up() {
     let session = session(&client, shell(&["pwd"]), at_client(true)).await;
     let stopped = Arc::new(AtomicBool::new(false));
     let (other, id, stops) = (client.clone(), session.clone(), stopped.clone());
-    let confirm = move |used: ToolUse| {
+    let confirm = move |used: PendingAction| {
         let (other, id, stops) = (other.clone(), id.clone(), Stops(stops.clone()));
         async move {
             let _stops = stops;

@@ -43,6 +43,7 @@ fn names(items: &[FollowItem]) -> Vec<&str> {
         FollowItem::Event(_) => "event",
         FollowItem::Delta(_) => "delta",
         FollowItem::Discarded(_) => "discarded",
+        FollowItem::Turn(_) => "turn",
     };
     items.iter().map(name).collect()
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod confirm;
+mod errors;
 mod follow;
 mod follow_patience;
 mod generate;
@@ -14,3 +15,4 @@ mod secured;
 mod support;
 mod survival;
 mod tools;
+mod uses;

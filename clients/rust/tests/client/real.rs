@@ -9,7 +9,7 @@ use managedagents::v1::{
     Agent, GetAgentRequest, InterruptRequest, ListAgentsRequest, ListEventsRequest, ListSessionsRequest, Session,
     SessionEvent, StartSessionRequest, StreamEndReason, UpdateAgentRequest,
 };
-use managedagents::{ErrorKind, FollowItem, ToolUse, Tools};
+use managedagents::{ErrorKind, FollowItem, Tools, text};
 use serde_json::{Value, json};
 use tokio::sync::{Barrier, Notify};
 
@@ -103,7 +103,7 @@ async fn what_has_no_handler_stays_open_and_the_turn_is_given_back() {
     let waits: Vec<_> = client.status(&session).await.unwrap().pending_actions;
     assert_eq!(waits.iter().map(|action| action.name.as_str()).collect::<Vec<_>>(), ["theirs"]);
     assert_eq!(result.waits_for, [waits[0].tool_use_id.clone()]);
-    let answer = ToolUse::from(&waits[0]).result(vec![managedagents::text("theirs")], false);
+    let answer = waits[0].result(vec![text("theirs")], false);
     client.send(&session, answer).await.unwrap();
     soon(client.follow(&session, 0).kinds(["agent.message"]).skip(1).next()).await.unwrap().unwrap();
 }
@@ -196,6 +196,31 @@ async fn every_call_of_the_client_works() {
     let error = client.create(managedagents::v1::AgentDefinition::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRequest);
     assert!(error.violations().iter().any(|violation| violation.field == "definition.name"));
+}
+
+#[tokio::test]
+async fn a_turn_that_is_followed_says_what_it_waits_for_and_ends_the_follow() {
+    let (_folder, _server, client) = connected().await;
+    let session = session(&client, json!([calls(&["a"]), {"text": "done"}]), custom(&["a"])).await;
+    let seq = client.send(&session, "go").await.unwrap();
+    client.send(&session, "another").await.unwrap();
+    let mut items = client.follow(&session, 0).turn(seq);
+    let mut result = None;
+    while let Some(item) = soon(items.next()).await {
+        match item.unwrap() {
+            FollowItem::Event(event) => assert_eq!(event.turn, seq),
+            FollowItem::Turn(turn) => {
+                for action in &turn.pending_actions {
+                    client.send(&session, action.result(vec![text("ok")], false)).await.unwrap();
+                }
+                result = turn.result;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let result = result.unwrap();
+    assert_eq!((result.reason().as_str(), result.text.as_str()), ("end_turn", "done"));
+    assert_eq!(items.ended().unwrap().reason(), StreamEndReason::TurnOver);
 }
 
 #[tokio::test]

@@ -128,10 +128,13 @@ async fn a_handler_knows_the_id_of_its_use_and_is_called_once() {
 
 #[tokio::test]
 async fn an_answer_that_the_server_refuses_is_told_to_the_model() {
-    let tools = Tools::new().on("tool", |_: Value| async { "x".repeat(3 << 20) });
-    let (told, is_error) = asked("{}", tools).await;
-    assert!(told.starts_with("The tool ran, but its result was refused: "), "{told}");
-    assert!(is_error);
+    // Above the server's bound, and above the client's own.
+    for size in [3 << 20, 17 << 20] {
+        let tools = Tools::new().on("tool", move |_: Value| async move { "x".repeat(size) });
+        let (told, is_error) = asked("{}", tools).await;
+        assert!(told.starts_with("The tool ran, but its result was refused: "), "{told}");
+        assert!(is_error);
+    }
 }
 
 #[test]

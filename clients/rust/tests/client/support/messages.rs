@@ -7,7 +7,7 @@ use managedagents::v1::{
     StreamOpened, StreamProgress, stream_delta,
 };
 
-fn response(message: Message) -> StreamEventsResponse {
+pub fn response(message: Message) -> StreamEventsResponse {
     StreamEventsResponse { message: Some(message) }
 }
 
@@ -51,7 +51,11 @@ pub fn delta(text: &str) -> StreamEventsResponse {
 }
 
 pub fn ended(last_seq: u64) -> StreamEventsResponse {
-    response(Message::Ended(StreamEnded { reason: StreamEndReason::Archived.into(), last_seq, r#final: true }))
+    ended_for(StreamEndReason::Archived, last_seq)
+}
+
+pub fn ended_for(reason: StreamEndReason, last_seq: u64) -> StreamEventsResponse {
+    response(Message::Ended(StreamEnded { reason: reason.into(), last_seq, r#final: true }))
 }
 
 pub fn draining(last_seq: u64) -> StreamEventsResponse {

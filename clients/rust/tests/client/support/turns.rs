@@ -1,66 +1,102 @@
-//! A service that says what a session would say, and the events of its turns.
+//! A session that says where a turn stands.
 
 use std::sync::Arc;
 
 use managedagents::v1::session_event::Payload;
-use managedagents::v1::stop_reason::Reason;
+use managedagents::v1::stream_events_response::Message;
 use managedagents::v1::{
-    self, PendingAction, SendEventRequest, SendEventResponse, SessionEvent, StatusIdle, StatusRequest, StatusResponse,
-    StopReason,
+    EventBatch, PendingAction, PendingActionKind, SendEventRequest, SendEventResponse, SessionEvent, StreamEndReason,
+    StreamEventsRequest, StreamEventsResponse, StreamTurn, TurnResult, TurnStopReason, user_event,
 };
-use tokio::sync::Semaphore;
+use managedagents::{RunResult, Tools};
+use tokio::sync::watch;
 
 use super::fake::{Fake, Serving};
-use super::messages::{batch_of, opened};
+use super::messages::{ended_for, opened, response};
+use super::soon;
 
-pub fn of(turn: u64, payload: Payload) -> SessionEvent {
-    SessionEvent { turn, payload: Some(payload), ..Default::default() }
+/// Of a session's stream.
+#[derive(Clone)]
+pub enum Step {
+    Says(StreamEventsResponse),
+    /// So many events were sent to the session, the message included.
+    Sent(usize),
 }
 
-pub fn message() -> SessionEvent {
-    of(1, Payload::UserMessage(Default::default()))
+pub fn message(seq: u64) -> Step {
+    let payload = Some(Payload::UserMessage(Default::default()));
+    let events = vec![SessionEvent { seq, turn: 1, payload, ..Default::default() }];
+    Step::Says(response(Message::Batch(EventBatch { events, through_seq: seq })))
 }
 
-pub fn idle(turn: u64, reason: Reason) -> SessionEvent {
-    let stop_reason = Some(StopReason { reason: Some(reason) });
-    of(turn, Payload::StatusIdle(StatusIdle { stop_reason, usage: None }))
+/// What is waited for: `bash` is answered with its result, `asks` is a `bash` that asks for permission, all else is custom.
+pub fn action(name: &str, id: &str) -> PendingAction {
+    let (name, kind) = match name {
+        "bash" => ("bash", PendingActionKind::ToolResult),
+        "asks" => ("bash", PendingActionKind::ToolConfirmation),
+        custom => (custom, PendingActionKind::CustomToolResult),
+    };
+    let (tool_use_id, name, input_json) = (id.to_owned(), name.to_owned(), "{}".to_owned());
+    PendingAction { tool_use_id, name, kind: kind.into(), input_json, ..Default::default() }
 }
 
-pub fn end_turn() -> SessionEvent {
-    idle(1, Reason::EndTurn(Default::default()))
+/// The turn goes on, and waits for these.
+pub fn waits<const N: usize>(pending_actions: [PendingAction; N]) -> Step {
+    let pending_actions = pending_actions.to_vec();
+    Step::Says(response(Message::Turn(StreamTurn { pending_actions, result: None })))
 }
 
-pub fn judged(turn: u64, met: bool) -> SessionEvent {
-    of(turn, Payload::OutcomeEvaluated(v1::OutcomeEvaluated { met, ..Default::default() }))
+/// It waits for this beyond its deadline.
+pub fn waits_beyond(action: PendingAction) -> Step {
+    let stop_reason = TurnStopReason::RequiresAction.into();
+    let result = Some(TurnResult { stop_reason, waits_for: vec![action.tool_use_id.clone()], ..Default::default() });
+    Step::Says(response(Message::Turn(StreamTurn { pending_actions: vec![action], result })))
 }
 
-/// A session whose log is these events; the first is what is sent. `answered` follows when more is sent.
-pub fn session(log: Vec<SessionEvent>, pending: Vec<PendingAction>, answered: Option<SessionEvent>) -> Serving {
-    let sends = Arc::new(Semaphore::new(0));
+pub fn over(result: TurnResult) -> [Step; 2] {
+    let turn = StreamTurn { result: Some(result), ..Default::default() };
+    let ended = ended_for(StreamEndReason::TurnOver, 9);
+    [response(Message::Turn(turn)), ended].map(Step::Says)
+}
+
+pub fn end_turn() -> [Step; 2] {
+    over(TurnResult { stop_reason: TurnStopReason::EndTurn.into(), ..Default::default() })
+}
+
+/// A session whose stream is these steps.
+pub fn session(steps: impl IntoIterator<Item = Step>) -> Serving {
+    let steps: Vec<_> = steps.into_iter().collect();
+    let sends = Arc::new(watch::Sender::new(0));
     let sent = sends.clone();
     Fake::new()
         .on("SendEvent", move |_: SendEventRequest| {
-            sent.add_permits(1);
+            sent.send_modify(|sent| *sent += 1);
             std::future::ready(Ok(SendEventResponse { seq: 1 }))
         })
-        .on("Status", move |_: StatusRequest| {
-            std::future::ready(Ok(StatusResponse { pending_actions: pending.clone(), ..Default::default() }))
-        })
-        .following(move |_, told| {
-            let (log, answered, sends) = (log.clone(), answered.clone(), sends.clone());
+        .following(move |request: StreamEventsRequest, told| {
+            assert_eq!((request.turn, request.from_seq), (1, Some(0)));
+            let (steps, mut sends) = (steps.clone(), sends.subscribe());
             async move {
                 told.say(opened()).await;
-                let known = log.len();
-                for (index, mut event) in log.into_iter().chain(answered).enumerate() {
-                    if index == known {
-                        sends.acquire_many(2).await.expect("it stays open").forget();
+                for step in steps {
+                    match step {
+                        Step::Says(message) => told.say(message).await,
+                        Step::Sent(count) => drop(sends.wait_for(|sent| *sent >= count).await.expect("it is served")),
                     }
-                    event.seq = index as u64 + 1;
-                    told.say(batch_of(vec![event])).await;
                 }
                 told.closed().await;
                 Ok(())
             }
         })
         .serve()
+}
+
+/// What was sent after the message.
+pub fn sent(serving: &Serving) -> Vec<user_event::Event> {
+    let requests: Vec<SendEventRequest> = serving.asked("SendEvent");
+    requests.into_iter().skip(1).map(|request| request.event.unwrap().event.unwrap()).collect()
+}
+
+pub async fn runs(serving: &Serving, tools: Tools) -> RunResult {
+    soon(serving.client().run("ses_1", "go").tools(tools).into_future()).await.unwrap()
 }
