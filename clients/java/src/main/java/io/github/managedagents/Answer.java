@@ -1,11 +1,7 @@
 package io.github.managedagents;
 
-import com.google.gson.Gson;
-import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonParseException;
-import com.google.gson.Strictness;
-import com.google.gson.ToNumberPolicy;
 import com.google.gson.reflect.TypeToken;
 import io.github.managedagents.v1.Content;
 import io.github.managedagents.v1.PendingAction;
@@ -16,14 +12,6 @@ import java.util.Objects;
 /** What the model is told of a tool use. The words are the same in every language: the log keeps them. */
 record Answer(List<Content> content, boolean isError) {
     private static final System.Logger LOGGER = System.getLogger("managedagents");
-
-    /** Whole numbers stay whole, what is no JSON is refused, nothing is left out. */
-    static final Gson GSON = new GsonBuilder()
-            .setStrictness(Strictness.STRICT)
-            .setObjectToNumberStrategy(ToNumberPolicy.LONG_OR_DOUBLE)
-            .disableHtmlEscaping()
-            .serializeNulls()
-            .create();
 
     /** Of a use whose handler is at work, or whose answer was sent. No handler gives it. */
     static final Answer IN_HAND = new Answer(null, false);
@@ -41,7 +29,7 @@ record Answer(List<Content> content, boolean isError) {
     static Answer of(PendingAction use, ToolHandler handler) {
         JsonElement given;
         try {
-            given = GSON.fromJson(use.getInputJson().isEmpty() ? "{}" : use.getInputJson(), JsonElement.class);
+            given = Json.GSON.fromJson(use.getInputJson().isEmpty() ? "{}" : use.getInputJson(), JsonElement.class);
         } catch (JsonParseException wrong) {
             return error("The input is no JSON.");
         }
@@ -51,7 +39,7 @@ record Answer(List<Content> content, boolean isError) {
         }
         Object result;
         try {
-            result = handler.answer(GSON.fromJson(given, new TypeToken<Map<String, Object>>() {}), use);
+            result = handler.answer(Json.GSON.fromJson(given, new TypeToken<Map<String, Object>>() {}), use);
         } catch (InterruptedException interrupted) {
             return STOPPED;
         } catch (Exception | StackOverflowError failure) {
@@ -81,12 +69,6 @@ record Answer(List<Content> content, boolean isError) {
         if (!blocks.isEmpty() && blocks.stream().allMatch(Content.class::isInstance)) {
             return blocks.stream().map(Content.class::cast).toList();
         }
-        return List.of(Events.text(json(result)));
-    }
-
-    /** Compact, and characters as they are: Gson always escapes two that JSON has no need to. */
-    private static String json(Object value) {
-        String escape = "(?<!\\\\)((?:\\\\\\\\)*)\\\\u202";
-        return GSON.toJson(value).replaceAll(escape + "8", "$1\u2028").replaceAll(escape + "9", "$1\u2029");
+        return List.of(Events.text(Json.write(result)));
     }
 }

@@ -87,9 +87,8 @@ final class Calls implements AutoCloseable {
     }
 
     private CallOptions options() {
-        // Only the answer itself is waited for longer than a connection: the deadline of an attempt is not the time
-        // that
-        // a server may be away. Without patience a call takes the time that its caller gives it.
+        // Only the answer itself is waited for longer than a connection: the deadline of an attempt is not the
+        // time that a server may be away. Without patience a call takes the time that its caller gives it.
         return patience.isZero()
                 ? CallOptions.DEFAULT
                 : CallOptions.DEFAULT.withDeadlineAfter(patience.toNanos(), TimeUnit.NANOSECONDS);

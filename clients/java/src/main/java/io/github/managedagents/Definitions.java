@@ -10,8 +10,8 @@ import com.google.protobuf.Descriptors.FieldDescriptor.JavaType;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.util.JsonFormat;
 import io.github.managedagents.v1.AgentDefinition;
+import java.util.List;
 import java.util.Locale;
-import java.util.Set;
 
 /** An agent's definition from JSON, for those who keep it in a file or a text block. */
 public final class Definitions {
@@ -27,7 +27,7 @@ public final class Definitions {
     public static AgentDefinition parse(String json) {
         AgentDefinition.Builder definition = AgentDefinition.newBuilder();
         try {
-            JsonElement given = Answer.GSON.fromJson(json, JsonElement.class);
+            JsonElement given = Json.GSON.fromJson(json, JsonElement.class);
             inline(given, AgentDefinition.getDescriptor());
             JsonFormat.parser().merge(String.valueOf(given), definition);
         } catch (JsonParseException | InvalidProtocolBufferException wrong) {
@@ -41,11 +41,11 @@ public final class Definitions {
         if (given instanceof JsonArray items) {
             items.forEach(item -> inline(item, kind));
         } else if (given instanceof JsonObject values) {
-            for (String name : Set.copyOf(values.keySet())) {
+            for (String name : List.copyOf(values.keySet())) {
                 String snake = name.replaceAll("[A-Z]", "_$0").toLowerCase(Locale.ROOT);
                 FieldDescriptor field = kind.findFieldByName(snake);
                 if (field == null && kind.findFieldByName(snake + "_json") != null) {
-                    values.addProperty(snake + "_json", Answer.GSON.toJson(values.remove(name)));
+                    values.addProperty(snake + "_json", Json.GSON.toJson(values.remove(name)));
                 } else if (field != null && field.getJavaType() == JavaType.MESSAGE && !field.isMapField()) {
                     inline(values.get(name), field.getMessageType());
                 }

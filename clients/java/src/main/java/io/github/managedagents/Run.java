@@ -5,7 +5,6 @@ import io.github.managedagents.v1.*;
 import io.grpc.Context;
 import io.grpc.Status;
 import java.util.ArrayList;
-import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,9 +22,6 @@ final class Run {
 
     /** What answers to a use that nobody waits for any more. The stream says how the turn goes on, or that it is over. */
     private static final Set<String> TOO_LATE = Set.of("TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND");
-
-    private static final Set<Status.Code> REFUSED =
-            EnumSet.of(Status.Code.INVALID_ARGUMENT, Status.Code.RESOURCE_EXHAUSTED);
 
     /** A use, and what it waits for. */
     private record Key(String useId, PendingActionKind kind) {}
@@ -62,11 +58,8 @@ final class Run {
             // What is still at work answers a use that the end of the turn has closed.
             work(List.of());
         }
-        if (failure.get() instanceof java.lang.Error fatal) {
-            throw fatal;
-        }
-        if (failure.get() instanceof RuntimeException failed) {
-            throw failed;
+        if (failure.get() != null) {
+            Run.<RuntimeException>rethrow(failure.get());
         }
         return new RunResult(
                 seq,
@@ -140,7 +133,8 @@ final class Run {
                 Answer kept = handler == null ? Answer.IN_HAND : client.answers.put(use, Answer.IN_HAND);
                 if (kept != Answer.IN_HAND) {
                     // A handler that does not hear that it is stopped runs on, and nobody waits for it.
-                    Runnable stopped = () -> client.answers.replace(use, Answer.IN_HAND, Answer.STOPPED);
+                    Answer left = kept == null ? Answer.STOPPED : kept;
+                    Runnable stopped = () -> client.answers.replace(use, Answer.IN_HAND, left);
                     start(key, () -> answer(use, kept, action, handler), stopped);
                 }
             }
@@ -155,7 +149,7 @@ final class Run {
         Future<?> task = client.threads.submit(context.wrap(() -> {
             try {
                 job.run();
-            } catch (RuntimeException | java.lang.Error failed) {
+            } catch (Throwable failed) {
                 if (!context.isCancelled()) {
                     failure.compareAndSet(null, failed);
                     following.close();
@@ -168,6 +162,12 @@ final class Run {
                 stopped.run();
             }
         });
+    }
+
+    /** As it was thrown: not every language that runs on Java knows checked exceptions. */
+    @SuppressWarnings("unchecked")
+    private static <E extends Throwable> void rethrow(Throwable failed) throws E {
+        throw (E) failed;
     }
 
     private boolean isLeftToOthers(StreamTurn turn) {
@@ -201,7 +201,7 @@ final class Run {
         try {
             send(Events.result(action, answer.content(), answer.isError()));
         } catch (ManagedAgentsException refused) {
-            if (!REFUSED.contains(refused.code())) {
+            if (refused.code() != Status.Code.INVALID_ARGUMENT && refused.code() != Status.Code.RESOURCE_EXHAUSTED) {
                 throw refused;
             }
             // The handler's result is too large, say. The model is told, rather than left waiting.

@@ -7,9 +7,9 @@ import java.util.Map;
 @FunctionalInterface
 public interface ToolHandler {
     /**
-     * The answer to one use; called on a thread of its own, which is interrupted when nobody waits for the answer any
-     * more. The client calls it at most once for a use; another process that finds the use still open calls it again, so
-     * keep effects apart by {@code use.getToolUseId()}.
+     * The answer to one use; called on a thread of its own, which is interrupted, and its gRPC context cancelled, when
+     * nobody waits for the answer any more. The client calls it at most once for a use; another process that finds the use
+     * still open calls it again, so keep effects apart by {@code use.getToolUseId()}.
      *
      * @param input what the model gave: texts, numbers (whole ones are {@code Long}), booleans, lists, maps and nulls
      * @param use the use itself
