@@ -74,7 +74,7 @@ final class Calls implements AutoCloseable {
                 return answer;
             } catch (StatusRuntimeException failure) {
                 ManagedAgentsException error = exception(failure);
-                attempts.again(error, Statuses.isPassing(error));
+                attempts.again(error, error.isPassing());
             }
         }
     }
@@ -96,7 +96,7 @@ final class Calls implements AutoCloseable {
 
     /** What a failed call throws; thrown at once where it failed because the caller went away. */
     ManagedAgentsException exception(Exception failure) {
-        ManagedAgentsException error = Statuses.exception(failure, address, answered);
+        ManagedAgentsException error = ManagedAgentsException.of(failure, address, answered);
         if (error instanceof ManagedAgentsException.NoAnswer
                 || error instanceof ManagedAgentsException.DeadlineExceeded) {
             throwIfUnwanted(failure);

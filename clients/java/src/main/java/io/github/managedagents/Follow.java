@@ -225,7 +225,7 @@ public final class Follow<T extends Message> implements Iterable<T>, Iterator<T>
         // Nobody but the caller's context gives this call a deadline: another one that passed was a proxy's, and ends a
         // stream like any cut.
         boolean isCut = error instanceof ManagedAgentsException.DeadlineExceeded && !context.isCancelled();
-        attempts.again(error, isCut || Statuses.isPassing(error));
+        attempts.again(error, isCut || error.isPassing());
         if (halfTold != null) {
             give(halfTold);
             halfTold = null;

@@ -1,12 +1,18 @@
 package io.github.managedagents;
 
+import com.google.protobuf.Any;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
 import com.google.rpc.BadRequest;
 import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.Status;
+import io.grpc.protobuf.StatusProto;
+import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -68,11 +74,9 @@ public class ManagedAgentsException extends RuntimeException {
         return this;
     }
 
-    ManagedAgentsException with(BadRequest badRequest, RetryInfo retryInfo, Throwable cause) {
-        bad = badRequest;
-        retry = retryInfo;
-        initCause(cause);
-        return this;
+    /** Whether asking again, with the same request id, may help. */
+    final boolean isPassing() {
+        return retry.hasRetryDelay() || code == Status.Code.UNAVAILABLE || code == Status.Code.CANCELLED;
     }
 
     /**
@@ -149,9 +153,46 @@ public class ManagedAgentsException extends RuntimeException {
     /** A stream gave what it never gives, say a hole between two seqs: a fault of the server or of something between. */
     public static final class PromiseBroken extends ManagedAgentsException {}
 
-    /** One of the class that the reason has. */
-    static ManagedAgentsException of(ErrorInfo info) {
-        ManagedAgentsException error = switch (info.getReason()) {
+    /** What a failed call throws. {@code answered}: the client has heard from the server before. */
+    static ManagedAgentsException of(Exception failure, String address, boolean answered) {
+        Status status = Status.fromThrowable(failure);
+        // A call that starts just when its connection closes: gRPC says UNKNOWN, and of what only in the cause.
+        Status.Code code = isOfClosing(status.getCause()) ? Status.Code.UNAVAILABLE : status.getCode();
+        String text = Objects.toString(status.getDescription(), "");
+        ErrorInfo info = detail(failure, ErrorInfo.getDefaultInstance());
+        ManagedAgentsException error;
+        if (info.getDomain().equals("managedagents")) {
+            error = ofReason(info.getReason()).told(code, text);
+            error.info = info;
+        } else {
+            error = ofCode(code, text, address, answered);
+        }
+        error.bad = detail(failure, BadRequest.getDefaultInstance());
+        error.retry = detail(failure, RetryInfo.getDefaultInstance());
+        error.initCause(failure);
+        return error;
+    }
+
+    private static boolean isOfClosing(Throwable cause) {
+        return cause instanceof ClosedChannelException || cause != null && isOfClosing(cause.getCause());
+    }
+
+    /** What the details say of one kind; {@code none} where they say nothing of it. */
+    private static <M extends Message> M detail(Exception failure, M none) {
+        try {
+            for (Any detail : StatusProto.fromThrowable(failure).getDetailsList()) {
+                if (detail.isSameTypeAs(none)) {
+                    return detail.unpackSameTypeAs(none);
+                }
+            }
+        } catch (InvalidProtocolBufferException | IllegalArgumentException notOurs) {
+            // The code and the text of the call still tell what there is to tell.
+        }
+        return none;
+    }
+
+    private static ManagedAgentsException ofReason(String reason) {
+        return switch (reason) {
             case "INVALID_REQUEST", "MALFORMED_REQUEST", "INVALID_PAGE_TOKEN" -> new InvalidRequest();
             case "NOT_IMPLEMENTED" -> new NotImplementedByServer();
             case "AGENT_NOT_FOUND", "SESSION_NOT_FOUND", "TOOL_USE_NOT_FOUND" -> new NotFound();
@@ -173,7 +214,21 @@ public class ManagedAgentsException extends RuntimeException {
             case "DEADLINE_EXCEEDED" -> new DeadlineExceeded();
             default -> new ManagedAgentsException();
         };
-        error.info = info;
-        return error;
+    }
+
+    private static ManagedAgentsException ofCode(Status.Code code, String text, String address, boolean answered) {
+        String words = text.isEmpty() ? "" : " (" + text + ")";
+        return switch (code) {
+            // What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED.
+            case UNAVAILABLE, CANCELLED -> {
+                String whom = answered ? "no answer from the server at " : "no server at ";
+                yield new NoAnswer().told(code, whom + address + words);
+            }
+            case UNIMPLEMENTED ->
+                new NotThisService().told(code, address + " is no managed agents server, or an older one" + words);
+            case DEADLINE_EXCEEDED ->
+                new DeadlineExceeded().told(code, address + " did not answer in time; the call may have been applied");
+            default -> new ManagedAgentsException().told(code, code + ": " + text);
+        };
     }
 }

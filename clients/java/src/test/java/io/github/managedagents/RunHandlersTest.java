@@ -192,6 +192,33 @@ class RunHandlersTest {
     }
 
     @Test
+    void anAnswerThatCouldNotBeSentIsKeptForTheNextRun() throws Exception {
+        AtomicInteger calls = new AtomicInteger();
+        AtomicInteger results = new AtomicInteger();
+        FakeServer.Call sends = request -> {
+            boolean isResult = ((SendEventRequest) request).getEvent().hasUserCustomToolResult();
+            if (isResult && results.incrementAndGet() == 1) {
+                throw refusal(Status.Code.INTERNAL, "INTERNAL");
+            }
+            return SendEventResponse.newBuilder().setSeq(1).build();
+        };
+        try (FakeServer server =
+                        answering(sends, MESSAGE, waits(calls("use_2", "deploy")), answered(2), over(), TURN_OVER);
+                Client client = Client.connect(server.address())) {
+            RunOptions options = new RunOptions().tool("deploy", (input, use) -> calls.incrementAndGet());
+            assertThrows(ManagedAgentsException.ServerFault.class, () -> client.run("ses_1", "go", options));
+            assertEquals("end_turn", client.run("ses_1", "go", options).stopReason());
+            assertEquals(1, calls.get());
+            assertEquals(
+                    List.of("1", "1"),
+                    answers(server).stream()
+                            .map(sent ->
+                                    Events.textOf(sent.getUserCustomToolResult().getContentList()))
+                            .toList());
+        }
+    }
+
+    @Test
     void aResultThatIsRefusedIsToldToTheModel() throws Exception {
         FakeServer.Call sends = request -> {
             UserEvent sent = ((SendEventRequest) request).getEvent();
