@@ -5,7 +5,8 @@ import io.github.managedagents.Events;
 import io.github.managedagents.Follow;
 import io.github.managedagents.RunOptions;
 import io.github.managedagents.RunResult;
-import io.github.managedagents.ToolUse;
+import io.github.managedagents.v1.PendingAction;
+import io.github.managedagents.v1.PendingActionKind;
 import io.github.managedagents.v1.SessionEvent;
 import io.github.managedagents.v1.StreamEnded;
 import java.io.PrintStream;
@@ -130,9 +131,12 @@ final class Acts {
         try (Follow<SessionEvent> events = client.follow(session, 0)) {
             for (SessionEvent event : events) {
                 if (event.hasAgentCustomToolUse()) {
-                    ToolUse use = ToolUse.of(event).orElseThrow();
+                    PendingAction use = PendingAction.newBuilder()
+                            .setToolUseId(event.getAgentCustomToolUse().getCustomToolUseId())
+                            .setKind(PendingActionKind.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT)
+                            .build();
                     client.send(session, Events.result(use, List.of(Events.text(value)), false));
-                    out.println("answered " + use.id());
+                    out.println("answered " + use.getToolUseId());
                     return true;
                 }
             }

@@ -2,12 +2,13 @@ package io.github.managedagents;
 
 import com.google.protobuf.Message;
 import io.github.managedagents.v1.*;
-import java.time.Duration;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import java.util.function.BiFunction;
 import java.util.function.Function;
 import java.util.stream.Stream;
 
@@ -25,18 +26,30 @@ import java.util.stream.Stream;
  * io.grpc.Context} is cancelled or the client is closed; a deadline of the context is kept, too.
  */
 public final class Client implements AutoCloseable {
+    private static final int REMEMBERED = 100_000;
+
     private final Calls calls;
-    private final Duration heartbeatTimeout;
-    private final Answers answers = new Answers();
-    private final ExecutorService threads = Executors.newCachedThreadPool(job -> {
+    /**
+     * Sees to it that a handler is called at most once for a use, however many runs of this client meet it: a use that is
+     * {@link Answer#IN_HAND} is left alone, and an answer that could not be sent is kept for the next run.
+     */
+    final Map<Answer.Use, Answer> answers = Collections.synchronizedMap(new LinkedHashMap<>() {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<Answer.Use, Answer> eldest) {
+            return size() > REMEMBERED;
+        }
+    });
+
+    final ExecutorService threads = Executors.newCachedThreadPool(job -> {
         Thread thread = new Thread(job, "managedagents");
         thread.setDaemon(true);
         return thread;
     });
 
-    Client(Calls calls, Duration heartbeatTimeout) {
+    Client(Calls calls) {
         this.calls = calls;
-        this.heartbeatTimeout = heartbeatTimeout;
     }
 
     /** A client of the server at the address (host and port), in plain text. The connection is made by the first call. */
@@ -113,24 +126,24 @@ public final class Client implements AutoCloseable {
 
     /**
      * The same with what else the request says: without {@code from_seq} only what comes from now on; {@code kinds}
-     * filters; {@code log_id} is the history that {@code from_seq} belongs to, from an earlier follow.
+     * filters; {@code log_id} is the history that {@code from_seq} belongs to, from an earlier follow; {@code turn} is the
+     * seq of a message or outcome, whose turn alone is followed, to its end.
      */
     public Follow<SessionEvent> follow(StreamEventsRequest request) {
-        return new Follow<>(
-                calls, request.toBuilder().setIncludeDeltas(false).build(), SessionEvent.class, heartbeatTimeout);
+        return new Follow<>(calls, request, SessionEvent.class);
     }
 
     /**
-     * The same with what a model is in the middle of saying: the items are {@code SessionEvent}, {@code StreamDelta} and
-     * {@code StreamDeltaDiscarded}.
+     * The same with all that is no event: where {@code include_deltas} asks for it what a model is in the middle of saying
+     * ({@code StreamDelta}, {@code StreamDeltaDiscarded}), and of a {@code turn} where it stands ({@code StreamTurn}).
      */
-    public Follow<Message> followWithDeltas(StreamEventsRequest request) {
-        return new Follow<>(calls, request.toBuilder().setIncludeDeltas(true).build(), Message.class, heartbeatTimeout);
+    public Follow<Message> followItems(StreamEventsRequest request) {
+        return new Follow<>(calls, request, Message.class);
     }
 
     /** One stream as the server sends it, which ends where it is cut. */
     public EventStream stream(StreamEventsRequest request) {
-        return new EventStream(calls, request, heartbeatTimeout);
+        return new EventStream(calls, request);
     }
 
     /** Stop the turn that runs; with {@code drop_queued} also drop the messages that wait. The session lives on. */
@@ -213,7 +226,7 @@ public final class Client implements AutoCloseable {
                 .setEvent(event)
                 .setRequestId(options.requestId)
                 .build();
-        return new Run(this, answers, threads, sessionId, send(request).getSeq(), options).result();
+        return new Run(this, sessionId, send(request).getSeq(), options).result();
     }
 
     /** One agent; its newest version, unless the request names one. */
@@ -228,12 +241,7 @@ public final class Client implements AutoCloseable {
 
     /** The agents, newest first. The pages are asked for as they are needed. */
     public Stream<Agent> agents(ListAgentsRequest request) {
-        return pages(
-                        request,
-                        this::listAgents,
-                        ListAgentsResponse::getNextPageToken,
-                        (first, token) -> first.toBuilder().setPageToken(token).build())
-                .flatMap(page -> page.getAgentsList().stream());
+        return pages(request, this::listAgents, ListAgentsResponse::getAgentsList);
     }
 
     /** Replace the newest version, which the request names, by a new one. Sessions keep the version they have. */
@@ -258,12 +266,7 @@ public final class Client implements AutoCloseable {
 
     /** The sessions, newest first. The pages are asked for as they are needed. */
     public Stream<Session> sessions(ListSessionsRequest request) {
-        return pages(
-                        request,
-                        this::listSessions,
-                        ListSessionsResponse::getNextPageToken,
-                        (first, token) -> first.toBuilder().setPageToken(token).build())
-                .flatMap(page -> page.getSessionsList().stream());
+        return pages(request, this::listSessions, ListSessionsResponse::getSessionsList);
     }
 
     /** A page of the events that are in a session's log now. */
@@ -273,19 +276,15 @@ public final class Client implements AutoCloseable {
 
     /** The events that are in a session's log now. The pages are asked for as they are needed. */
     public Stream<SessionEvent> events(ListEventsRequest request) {
-        return pages(
-                        request,
-                        this::listEvents,
-                        ListEventsResponse::getNextPageToken,
-                        (first, token) -> first.toBuilder().setPageToken(token).build())
-                .flatMap(page -> page.getEventsList().stream());
+        return pages(request, this::listEvents, ListEventsResponse::getEventsList);
     }
 
-    private static <Q, P> Stream<P> pages(
-            Q first, Function<Q, P> ask, Function<P, String> token, BiFunction<Q, String, Q> from) {
-        return Stream.iterate(
-                ask.apply(first),
-                Objects::nonNull,
-                page -> token.apply(page).isEmpty() ? null : ask.apply(from.apply(first, token.apply(page))));
+    private static <Q extends Message, P extends Message, T> Stream<T> pages(
+            Q first, Function<Q, P> ask, Function<P, List<T>> items) {
+        return Stream.iterate(ask.apply(first), Objects::nonNull, page -> {
+                    Object token = page.getField(page.getDescriptorForType().findFieldByName("next_page_token"));
+                    return token.equals("") ? null : ask.apply(Calls.with(first, "page_token", token));
+                })
+                .flatMap(page -> items.apply(page).stream());
     }
 }

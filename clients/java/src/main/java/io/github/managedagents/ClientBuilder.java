@@ -2,8 +2,10 @@ package io.github.managedagents;
 
 import io.grpc.ChannelCredentials;
 import io.grpc.InsecureChannelCredentials;
+import io.grpc.Metadata;
 import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
 import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
+import io.grpc.stub.MetadataUtils;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 
@@ -64,13 +66,17 @@ public final class ClientBuilder {
 
     /** The client. */
     public Client build() {
+        Metadata headers = new Metadata();
+        if (!token.isEmpty()) {
+            headers.put(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER), "Bearer " + token);
+        }
         NettyChannelBuilder channel = NettyChannelBuilder.forTarget(address, credentials)
                 // A batch of a stream is 3 MiB and more; gRPC's own bound of 4 MiB leaves little above that.
                 .maxInboundMessageSize(MAX_MESSAGE_BYTES)
                 .disableRetry()
+                .intercept(MetadataUtils.newAttachHeadersInterceptor(headers))
                 // A machine that vanished closes no connection. A follower hears from its server every 10 s, so
-                // that
-                // a ping goes out only when that is overdue.
+                // that a ping goes out only when that is overdue.
                 .keepAliveTime(20, TimeUnit.SECONDS)
                 .keepAliveTimeout(10, TimeUnit.SECONDS);
         if (!connectTimeout.isZero()) {
@@ -79,6 +85,6 @@ public final class ClientBuilder {
         if (serverName != null) {
             channel.overrideAuthority(serverName);
         }
-        return new Client(new Calls(address, channel.build(), token, connectTimeout, patience), heartbeatTimeout);
+        return new Client(new Calls(address, channel.build(), connectTimeout, patience, heartbeatTimeout));
     }
 }

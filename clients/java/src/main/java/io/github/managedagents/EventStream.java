@@ -3,14 +3,12 @@ package io.github.managedagents;
 import io.github.managedagents.v1.ManagedAgentRuntimeGrpc;
 import io.github.managedagents.v1.StreamEventsRequest;
 import io.github.managedagents.v1.StreamEventsResponse;
-import io.grpc.ClientCall;
-import io.grpc.Metadata;
-import io.grpc.Status;
-import io.grpc.StatusRuntimeException;
-import java.time.Duration;
-import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.LinkedBlockingQueue;
+import io.grpc.CallOptions;
+import io.grpc.StatusException;
+import io.grpc.stub.BlockingClientCall;
+import io.grpc.stub.ClientCalls;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /**
  * One stream, with each message as the server sends it. {@link Follow} is what to use: it goes on over as many streams
@@ -18,19 +16,13 @@ import java.util.concurrent.TimeUnit;
  */
 public final class EventStream implements AutoCloseable {
     private final Calls calls;
-    private final Duration heartbeatTimeout;
-    private final ClientCall<StreamEventsRequest, StreamEventsResponse> call;
-    /** Holds one message and the end at the most: the next message is asked for when the one before was read. */
-    private final BlockingQueue<Arrival> arrivals = new LinkedBlockingQueue<>();
+    private final BlockingClientCall<StreamEventsRequest, StreamEventsResponse> call;
 
-    EventStream(Calls calls, StreamEventsRequest request, Duration heartbeatTimeout) {
+    EventStream(Calls calls, StreamEventsRequest request) {
         this.calls = calls;
-        this.heartbeatTimeout = heartbeatTimeout;
-        this.call = calls.open(ManagedAgentRuntimeGrpc.getStreamEventsMethod());
-        call.start(new Arrivals(), new Metadata());
-        call.request(1);
-        call.sendMessage(request);
-        call.halfClose();
+        // Nobody but the caller's context gives it a deadline.
+        this.call = ClientCalls.blockingV2ServerStreamingCall(
+                calls.channel, ManagedAgentRuntimeGrpc.getStreamEventsMethod(), CallOptions.DEFAULT, request);
     }
 
     /**
@@ -38,54 +30,28 @@ public final class EventStream implements AutoCloseable {
      * timeout throws.
      */
     public StreamEventsResponse read() {
-        Arrival arrival;
         try {
-            arrival = arrivals.poll(heartbeatTimeout.toNanos(), TimeUnit.NANOSECONDS);
+            StreamEventsResponse message = call.read(calls.heartbeatTimeout.toNanos(), TimeUnit.NANOSECONDS);
+            if (message == null) {
+                throw calls.cut("the stream closed without saying why");
+            }
+            calls.heard();
+            return message;
+        } catch (StatusException failure) {
+            throw calls.exception(failure);
+        } catch (TimeoutException silence) {
+            close();
+            throw calls.cut("nothing came for " + calls.heartbeatTimeout);
         } catch (InterruptedException interrupted) {
             close();
             Thread.currentThread().interrupt();
             throw Calls.cancellation("interrupted", interrupted);
         }
-        if (arrival == null) {
-            close();
-            throw cut("nothing came for " + heartbeatTimeout);
-        }
-        if (arrival.message() != null) {
-            calls.heard();
-            call.request(1);
-            return arrival.message();
-        }
-        // It stays the last.
-        arrivals.add(arrival);
-        if (arrival.end().getStatus().isOk()) {
-            throw cut("the stream closed without saying why");
-        }
-        throw calls.exception(arrival.end());
-    }
-
-    ManagedAgentsException cut(String why) {
-        return new ManagedAgentsException.NoAnswer(
-                ManagedAgentsException.Facts.of(Status.Code.UNAVAILABLE, calls.address + ": " + why));
     }
 
     /** Cancel the call. */
     @Override
     public void close() {
         call.cancel("not read any more", null);
-    }
-
-    /** A message, or the end. */
-    private record Arrival(StreamEventsResponse message, StatusRuntimeException end) {}
-
-    private final class Arrivals extends ClientCall.Listener<StreamEventsResponse> {
-        @Override
-        public void onMessage(StreamEventsResponse message) {
-            arrivals.add(new Arrival(message, null));
-        }
-
-        @Override
-        public void onClose(Status status, Metadata trailers) {
-            arrivals.add(new Arrival(null, status.asRuntimeException(trailers)));
-        }
     }
 }

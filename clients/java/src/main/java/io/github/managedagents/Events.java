@@ -1,20 +1,8 @@
 package io.github.managedagents;
 
-import com.google.protobuf.Descriptors.FieldDescriptor;
-import com.google.protobuf.Descriptors.OneofDescriptor;
-import com.google.protobuf.Message;
-import io.github.managedagents.v1.Content;
-import io.github.managedagents.v1.SessionEvent;
-import io.github.managedagents.v1.StatusIdle;
-import io.github.managedagents.v1.TextContent;
-import io.github.managedagents.v1.ToolConfirmation;
-import io.github.managedagents.v1.UserCustomToolResult;
-import io.github.managedagents.v1.UserDefineOutcome;
-import io.github.managedagents.v1.UserEvent;
-import io.github.managedagents.v1.UserMessage;
-import io.github.managedagents.v1.UserToolConfirmation;
-import io.github.managedagents.v1.UserToolResult;
+import io.github.managedagents.v1.*;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Collectors;
 
 /** Small words for events: how they are made and what they are called. */
@@ -55,16 +43,16 @@ public final class Events {
     }
 
     /** The event that answers a use, custom or built in, with its result. */
-    public static UserEvent result(ToolUse use, List<Content> content, boolean isError) {
+    public static UserEvent result(PendingAction use, List<Content> content, boolean isError) {
         UserEvent.Builder event = UserEvent.newBuilder();
-        if (use.kind() == ToolUse.Kind.CUSTOM) {
+        if (use.getKind() == PendingActionKind.PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT) {
             event.setUserCustomToolResult(UserCustomToolResult.newBuilder()
-                    .setCustomToolUseId(use.id())
+                    .setCustomToolUseId(use.getToolUseId())
                     .addAllContent(content)
                     .setIsError(isError));
         } else {
             event.setUserToolResult(UserToolResult.newBuilder()
-                    .setToolUseId(use.id())
+                    .setToolUseId(use.getToolUseId())
                     .addAllContent(content)
                     .setIsError(isError));
         }
@@ -86,7 +74,8 @@ public final class Events {
 
     /** The event's kind, say {@code agent.message}. Empty: one that this version of the client does not know. */
     public static String kindOf(SessionEvent event) {
-        return memberOf(event, "payload").replaceFirst("_", ".");
+        String name = event.getPayloadCase().name().toLowerCase(Locale.ROOT);
+        return event.getPayloadCase() == SessionEvent.PayloadCase.PAYLOAD_NOT_SET ? "" : name.replaceFirst("_", ".");
     }
 
     /** The text of the blocks, joined. Pictures and files are left out. */
@@ -94,19 +83,12 @@ public final class Events {
         return content.stream().map(block -> block.getText().getText()).collect(Collectors.joining());
     }
 
-    /** Why the session went idle, say {@code end_turn}. Empty: a reason that this version of the client does not know. */
-    public static String stopReasonOf(StatusIdle idle) {
-        return memberOf(idle.getStopReason(), "reason");
-    }
-
-    /** The name of the member of a oneof that is set. Empty: none is. */
-    private static String memberOf(Message message, String name) {
-        for (OneofDescriptor oneof : message.getDescriptorForType().getOneofs()) {
-            FieldDescriptor field = message.getOneofFieldDescriptor(oneof);
-            if (oneof.getName().equals(name) && field != null) {
-                return field.getName();
-            }
-        }
-        return "";
+    /** Why a turn ended, say {@code end_turn}. Empty: not said, or a reason that this version of the client does not know. */
+    public static String stopReasonOf(TurnResult result) {
+        return switch (result.getStopReason()) {
+            case UNRECOGNIZED, TURN_STOP_REASON_UNSPECIFIED -> "";
+            default ->
+                result.getStopReason().name().replace("TURN_STOP_REASON_", "").toLowerCase(Locale.ROOT);
+        };
     }
 }

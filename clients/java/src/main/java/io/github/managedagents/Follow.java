@@ -1,21 +1,15 @@
 package io.github.managedagents;
 
 import com.google.protobuf.Message;
-import io.github.managedagents.v1.SessionEvent;
-import io.github.managedagents.v1.StreamDelta;
-import io.github.managedagents.v1.StreamDeltaDiscarded;
-import io.github.managedagents.v1.StreamEndReason;
-import io.github.managedagents.v1.StreamEnded;
-import io.github.managedagents.v1.StreamEventsRequest;
-import io.github.managedagents.v1.StreamEventsResponse;
+import io.github.managedagents.v1.*;
 import io.grpc.Context;
 import io.grpc.Status;
-import java.time.Duration;
-import java.util.Collections;
+import java.util.ArrayDeque;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Queue;
 import java.util.concurrent.CancellationException;
 
 /**
@@ -27,50 +21,43 @@ import java.util.concurrent.CancellationException;
  * cancels the call at once, from any thread, and ends the loop; interrupting the reader, or cancelling the gRPC context
  * that the follow was made in, throws a {@link CancellationException}.
  *
- * @param <T> {@code SessionEvent}; with deltas also {@code StreamDelta} and {@code StreamDeltaDiscarded}. When a stream is
- *     cut in the middle of a response, a {@code StreamDeltaDiscarded} for it comes out here: what the next stream tells
- *     of it starts over
+ * @param <T> {@code SessionEvent}; of {@link Client#followItems} also {@code StreamDelta}, {@code StreamDeltaDiscarded}
+ *     and {@code StreamTurn}. When a stream is cut in the middle of a response, a {@code StreamDeltaDiscarded} for it
+ *     comes out here: what the next stream tells of it starts over
  */
 public final class Follow<T extends Message> implements Iterable<T>, Iterator<T>, AutoCloseable {
     private final Calls calls;
-    private final StreamEventsRequest request;
-    private final Class<T> items;
-    private final Duration heartbeatTimeout;
-    private final Context.CancellableContext context = Context.current().withCancellation();
-    private final Backoff backoff = new Backoff();
+    /** Where to go on, and in which history, is kept in it. */
+    private final StreamEventsRequest.Builder request;
 
+    private final Class<T> kind;
+    private final Context.CancellableContext context = Context.current().withCancellation();
+    private final Queue<Message> received = new ArrayDeque<>();
     private EventStream stream;
-    private Iterator<SessionEvent> batch = Collections.emptyIterator();
-    private long batchThrough;
-    private Message next;
+    /** Null: all is well. */
+    private Calls.Attempts attempts;
+
+    private StreamDeltaDiscarded halfTold;
+    private boolean caughtUp;
+    private StreamEnded ended;
+    private T next;
     private boolean over;
     private volatile boolean closed;
 
-    private Long throughSeq;
-    private String logId;
-    private boolean caughtUp;
-    private StreamEnded ended;
-    private Long lostAt;
-    private StreamDeltaDiscarded halfTold;
-    private Runnable waitFirst;
-
-    Follow(Calls calls, StreamEventsRequest request, Class<T> items, Duration heartbeatTimeout) {
+    Follow(Calls calls, StreamEventsRequest request, Class<T> kind) {
         this.calls = calls;
-        this.request = request;
-        this.items = items;
-        this.heartbeatTimeout = heartbeatTimeout;
-        this.throughSeq = request.hasFromSeq() ? request.getFromSeq() : null;
-        this.logId = request.hasLogId() ? request.getLogId() : null;
+        this.request = request.toBuilder();
+        this.kind = kind;
     }
 
     /** Everything up to this seq was given or filtered: where to go on. Empty: live only, and not connected yet. */
     public OptionalLong throughSeq() {
-        return throughSeq == null ? OptionalLong.empty() : OptionalLong.of(throughSeq);
+        return request.hasFromSeq() ? OptionalLong.of(request.getFromSeq()) : OptionalLong.empty();
     }
 
     /** The history that the seqs belong to. Empty: not known yet. */
     public Optional<String> logId() {
-        return Optional.ofNullable(logId);
+        return request.hasLogId() ? Optional.of(request.getLogId()) : Optional.empty();
     }
 
     /** The head of the log was reached once. */
@@ -78,7 +65,7 @@ public final class Follow<T extends Message> implements Iterable<T>, Iterator<T>
         return caughtUp;
     }
 
-    /** How the session's events ended for good: reason, last seq. Empty: they did not, as far as is known. */
+    /** How the session's events, or the turn's, ended for good. Empty: they did not, as far as is known. */
     public Optional<StreamEnded> ended() {
         return Optional.ofNullable(ended);
     }
@@ -92,18 +79,23 @@ public final class Follow<T extends Message> implements Iterable<T>, Iterator<T>
     /** Whether something more came; waits until that is known. */
     @Override
     public boolean hasNext() {
-        if (next == null && !over) {
-            Context before = context.attach();
-            boolean well = false;
-            try {
-                next = produce();
-                well = next != null;
-            } finally {
-                context.detach(before);
-                if (!well) {
-                    over = true;
-                    context.cancel(null);
-                }
+        if (next != null || over) {
+            return next != null;
+        }
+        Context before = context.attach();
+        try {
+            while (next == null && ended == null && !closed) {
+                advance();
+            }
+        } catch (CancellationException cancelled) {
+            if (!closed) {
+                throw cancelled;
+            }
+        } finally {
+            context.detach(before);
+            over = next == null;
+            if (over) {
+                context.cancel(null);
             }
         }
         return next != null;
@@ -115,7 +107,7 @@ public final class Follow<T extends Message> implements Iterable<T>, Iterator<T>
         if (!hasNext()) {
             throw new NoSuchElementException("nothing more comes from " + request.getSessionId());
         }
-        T given = items.cast(next);
+        T given = next;
         next = null;
         return given;
     }
@@ -127,145 +119,116 @@ public final class Follow<T extends Message> implements Iterable<T>, Iterator<T>
         context.cancel(null);
     }
 
-    /** One item, over as many messages and streams as it takes. Null: there is none any more. */
-    private Message produce() {
-        while (true) {
-            while (batch.hasNext()) {
-                SessionEvent event = batch.next();
-                if (isNew(event)) {
-                    return event;
-                }
+    private void advance() {
+        try {
+            if (received.isEmpty()) {
+                receive();
+            } else {
+                take(received.remove());
             }
-            move(batchThrough);
-            if (ended != null || closed) {
-                return null;
-            }
-            try {
-                if (waitFirst != null) {
-                    waitFirst.run();
-                    waitFirst = null;
-                }
-                if (stream == null) {
-                    stream = new EventStream(calls, resumed(), heartbeatTimeout);
-                }
-                Message item = take(stream.read());
-                if (items.isInstance(item)) {
-                    return item;
-                }
-            } catch (CancellationException cancelled) {
-                if (!closed) {
-                    throw cancelled;
-                }
-            } catch (ManagedAgentsException error) {
-                Message left = lost(error);
-                if (left != null) {
-                    return left;
-                }
-            }
+        } catch (ManagedAgentsException error) {
+            lost(error);
         }
     }
 
-    private StreamEventsRequest resumed() {
-        StreamEventsRequest.Builder resumed = request.toBuilder();
-        throughSeq().ifPresent(resumed::setFromSeq);
-        logId().ifPresent(resumed::setLogId);
-        return resumed.build();
-    }
-
-    /** What a message has for the caller at once. A kind of message that is not known here has nothing. */
-    private Message take(StreamEventsResponse message) {
+    private void receive() {
+        if (stream == null) {
+            stream = new EventStream(calls, request.build());
+        }
+        StreamEventsResponse message = stream.read();
         if (!message.hasOpened()) {
             // A stream that only ever opens is no better than none.
-            backoff.reset();
-            lostAt = null;
+            attempts = null;
         }
-        switch (message.getMessageCase()) {
-            case OPENED -> {
-                logId = message.getOpened().getLogId();
-                throughSeq = throughSeq().orElse(message.getOpened().getHeadSeq());
+        // A batch comes after its events, for the place that it moves to. A message that is not known here has nothing.
+        received.addAll(message.getBatch().getEventsList());
+        message.getAllFields().values().forEach(said -> received.add((Message) said));
+    }
+
+    private void take(Message said) {
+        if (said instanceof StreamOpened opened) {
+            request.setLogId(opened.getLogId());
+            request.setFromSeq(throughSeq().orElse(opened.getHeadSeq()));
+        } else if (said instanceof SessionEvent event) {
+            take(event);
+        } else if (said instanceof EventBatch batch) {
+            move(batch.getThroughSeq());
+        } else if (said instanceof StreamProgress progress) {
+            move(progress.getThroughSeq());
+        } else if (said instanceof StreamCaughtUp) {
+            caughtUp = true;
+        } else if (said instanceof StreamDelta delta) {
+            halfTold = StreamDeltaDiscarded.newBuilder()
+                    .setResponseId(delta.getResponseId())
+                    .setAttempt(delta.getAttempt())
+                    .build();
+            give(delta);
+        } else if (said instanceof StreamDeltaDiscarded) {
+            halfTold = null;
+            give(said);
+        } else if (said instanceof StreamTurn) {
+            give(said);
+        } else if (said instanceof StreamEnded end) {
+            if (!end.getFinal()) {
+                throw calls.cut("the server is shutting down");
             }
-            case BATCH -> {
-                batch = message.getBatch().getEventsList().iterator();
-                batchThrough = message.getBatch().getThroughSeq();
-            }
-            case CAUGHT_UP -> caughtUp = true;
-            case DELTA -> {
-                StreamDelta delta = message.getDelta();
-                halfTold = StreamDeltaDiscarded.newBuilder()
-                        .setResponseId(delta.getResponseId())
-                        .setAttempt(delta.getAttempt())
-                        .build();
-                return delta;
-            }
-            case DELTA_DISCARDED -> {
-                halfTold = null;
-                return message.getDeltaDiscarded();
-            }
-            case PROGRESS -> move(message.getProgress().getThroughSeq());
-            case ENDED -> {
-                if (!message.getEnded().getFinal()) {
-                    throw stream.cut("the server is shutting down");
-                }
-                ended = message.getEnded();
-            }
-            case MESSAGE_NOT_SET -> {}
+            ended = end;
         }
-        return null;
+    }
+
+    private void give(Message item) {
+        next = kind.isInstance(item) ? kind.cast(item) : null;
     }
 
     private void move(long seq) {
-        if (seq > throughSeq().orElse(0)) {
-            throughSeq = seq;
-        }
+        request.setFromSeq(Math.max(request.getFromSeq(), seq));
     }
 
-    /** Whether the event is for the caller. Its seq counts before the caller gets it, and where it is passed over. */
-    private boolean isNew(SessionEvent event) {
-        long after = throughSeq().orElse(0);
+    /** The seq of an event counts before the caller gets it, and where it is passed over. */
+    private void take(SessionEvent event) {
+        long after = request.getFromSeq();
         if (event.getSeq() <= after) {
-            return false;
+            return;
         }
-        if (request.getKindsCount() == 0 && event.getSeq() != after + 1) {
+        boolean isWhole = request.getKindsCount() == 0 && request.getTurn() == 0;
+        if (isWhole && event.getSeq() != after + 1) {
             String said = "seq " + event.getSeq() + " came after " + after + " in " + request.getSessionId();
-            throw new ManagedAgentsException.PromiseBroken(
-                    ManagedAgentsException.Facts.of(Status.Code.DATA_LOSS, said));
+            throw new ManagedAgentsException.PromiseBroken().told(Status.Code.DATA_LOSS, said);
         }
         if (halfTold != null && event.getResponseId().equals(halfTold.getResponseId())) {
             halfTold = null;
         }
-        throughSeq = event.getSeq();
-        return event.getPayloadCase() != SessionEvent.PayloadCase.PAYLOAD_NOT_SET;
+        move(event.getSeq());
+        if (event.getPayloadCase() != SessionEvent.PayloadCase.PAYLOAD_NOT_SET) {
+            give(event);
+        }
     }
 
     /** The stream is over: go on with another one, or throw what another one would not mend. */
-    private Message lost(ManagedAgentsException error) {
+    private void lost(ManagedAgentsException error) {
         if (stream != null) {
             stream.close();
             stream = null;
         }
-        if (error.reason().equals("SESSION_NOT_FOUND") && logId != null && throughSeq != null) {
+        if (error.reason().equals("SESSION_NOT_FOUND") && request.hasLogId() && request.hasFromSeq()) {
             // The session was there, and was deleted while no stream was open to say so.
             ended = StreamEnded.newBuilder()
                     .setReason(StreamEndReason.STREAM_END_REASON_DELETED)
-                    .setLastSeq(throughSeq)
+                    .setLastSeq(request.getFromSeq())
                     .setFinal(true)
                     .build();
-            return null;
+            return;
         }
-        if (lostAt == null) {
-            lostAt = System.nanoTime();
+        if (attempts == null) {
+            attempts = calls.new Attempts();
         }
-        Duration delay = backoff.next(error.retryAfter());
         // Nobody but the caller's context gives this call a deadline: another one that passed was a proxy's, and ends a
         // stream like any cut.
-        boolean passing = Statuses.isPassing(error)
-                || error instanceof ManagedAgentsException.DeadlineExceeded && !context.isCancelled();
-        if (!passing || calls.isOver(lostAt, delay)) {
-            throw error;
+        boolean isCut = error instanceof ManagedAgentsException.DeadlineExceeded && !context.isCancelled();
+        attempts.again(error, isCut || error.isPassing());
+        if (halfTold != null) {
+            give(halfTold);
+            halfTold = null;
         }
-        waitFirst = () -> calls.waitFor(delay, error);
-        Message left = halfTold;
-        halfTold = null;
-        return items.isInstance(left) ? left : null;
     }
 }

@@ -4,8 +4,6 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.Strictness;
 import com.google.gson.ToNumberPolicy;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 
 /** JSON as this client reads and writes it: whole numbers stay whole, what is no JSON is refused, nothing is left out. */
 final class Json {
@@ -16,15 +14,12 @@ final class Json {
             .serializeNulls()
             .create();
 
-    private static final Pattern ESCAPE = Pattern.compile("\\\\(?:u202([89])|.)");
-
     private Json() {}
 
     /** Compact, and characters as they are: Gson always escapes two that JSON has no need to. */
     static String write(Object value) {
-        return ESCAPE.matcher(GSON.toJson(value)).replaceAll(found -> {
-            String which = found.group(1);
-            return which == null ? Matcher.quoteReplacement(found.group()) : which.equals("8") ? "\u2028" : "\u2029";
-        });
+        // An escape is one only after an even number of backslashes.
+        String escape = "(?<!\\\\)((?:\\\\\\\\)*)\\\\u202";
+        return GSON.toJson(value).replaceAll(escape + "8", "$1\u2028").replaceAll(escape + "9", "$1\u2029");
     }
 }

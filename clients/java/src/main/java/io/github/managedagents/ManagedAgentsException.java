@@ -1,11 +1,19 @@
 package io.github.managedagents;
 
+import com.google.protobuf.Any;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
+import com.google.rpc.BadRequest;
+import com.google.rpc.ErrorInfo;
+import com.google.rpc.RetryInfo;
 import io.grpc.Status;
+import io.grpc.protobuf.StatusProto;
+import java.nio.channels.ClosedChannelException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
-import java.util.function.Function;
 
 /**
  * What a call throws. The class follows from the reason that the server gave ({@code ErrorReason} in the protos), never
@@ -16,36 +24,59 @@ import java.util.function.Function;
 // The classes of an exception are serializable by birth; these are not meant to travel.
 @SuppressWarnings("serial")
 public class ManagedAgentsException extends RuntimeException {
-    private final transient Facts facts;
+    private String message = "";
+    private Status.Code code = Status.Code.UNKNOWN;
+    private ErrorInfo info = ErrorInfo.getDefaultInstance();
+    private BadRequest bad = BadRequest.getDefaultInstance();
+    private RetryInfo retry = RetryInfo.getDefaultInstance();
 
-    ManagedAgentsException(Facts facts) {
-        super(facts.message(), facts.cause());
-        this.facts = facts;
+    ManagedAgentsException() {}
+
+    /** What the call, or the client itself, found wrong. */
+    @Override
+    public final String getMessage() {
+        return message;
     }
 
     /** The gRPC status code. */
     public final Status.Code code() {
-        return facts.code();
+        return code;
     }
 
     /** The name in {@code ErrorReason} without its prefix, say SESSION_NOT_FOUND. Empty: the server gave none. */
     public final String reason() {
-        return facts.reason();
+        return info.getReason();
     }
 
     /** The bad fields of a refused request. */
     public final List<FieldViolation> violations() {
-        return facts.violations();
+        return bad.getFieldViolationsList().stream()
+                .map(field -> new FieldViolation(field.getField(), field.getDescription()))
+                .toList();
     }
 
     /** After which asking again may help. Empty: the server did not say that waiting helps. */
     public final Optional<Duration> retryAfter() {
-        return facts.retryAfter();
+        var delay = retry.getRetryDelay();
+        return retry.hasRetryDelay()
+                ? Optional.of(Duration.ofSeconds(delay.getSeconds(), delay.getNanos()))
+                : Optional.empty();
     }
 
     /** What the server says beside the reason, say {@code limit} and {@code value}. */
     public final Map<String, String> metadata() {
-        return facts.metadata();
+        return info.getMetadataMap();
+    }
+
+    ManagedAgentsException told(Status.Code statusCode, String words) {
+        code = statusCode;
+        message = words;
+        return this;
+    }
+
+    /** Whether asking again, with the same request id, may help. */
+    final boolean isPassing() {
+        return retry.hasRetryDelay() || code == Status.Code.UNAVAILABLE || code == Status.Code.CANCELLED;
     }
 
     /**
@@ -56,205 +87,148 @@ public class ManagedAgentsException extends RuntimeException {
      */
     public record FieldViolation(String field, String description) {}
 
-    /** All that is known about a failed call. */
-    record Facts(
-            String message,
-            Status.Code code,
-            String reason,
-            List<FieldViolation> violations,
-            Optional<Duration> retryAfter,
-            Map<String, String> metadata,
-            Throwable cause) {
-        /** Something that the client found itself. */
-        static Facts of(Status.Code code, String message) {
-            return new Facts(message, code, "", List.of(), Optional.empty(), Map.of(), null);
-        }
-    }
-
-    static ManagedAgentsException byReason(Facts facts) {
-        return BY_REASON
-                .getOrDefault(facts.reason(), ManagedAgentsException::new)
-                .apply(facts);
-    }
-
     /** The request is wrong; {@link #violations()} names each bad field. Asking again does not help. */
-    public static final class InvalidRequest extends ManagedAgentsException {
-        InvalidRequest(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class InvalidRequest extends ManagedAgentsException {}
 
     /** A part that this server does not have yet; {@code metadata().get("field")} names it. */
-    public static final class NotImplementedByServer extends ManagedAgentsException {
-        NotImplementedByServer(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class NotImplementedByServer extends ManagedAgentsException {}
 
     /** No such agent, session or tool use, or another tenant's. */
-    public static final class NotFound extends ManagedAgentsException {
-        NotFound(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class NotFound extends ManagedAgentsException {}
 
     /** The tool use is closed: somebody was faster, or the turn was interrupted. Benign: go on. */
-    public static final class ToolUseClosed extends ManagedAgentsException {
-        ToolUseClosed(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class ToolUseClosed extends ManagedAgentsException {}
 
     /** The session is completed, failed or archived (metadata {@code status}): only reads and a deletion work. */
-    public static final class SessionTerminal extends ManagedAgentsException {
-        SessionTerminal(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class SessionTerminal extends ManagedAgentsException {}
 
     /** The agent is archived and takes no new sessions and no new versions. */
-    public static final class AgentArchived extends ManagedAgentsException {
-        AgentArchived(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class AgentArchived extends ManagedAgentsException {}
 
     /** The agent was changed since the version that the update names: read it and decide again. */
-    public static final class VersionConflict extends ManagedAgentsException {
-        VersionConflict(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class VersionConflict extends ManagedAgentsException {}
 
     /** The request id was used with another request. */
-    public static final class RequestIdReused extends ManagedAgentsException {
-        RequestIdReused(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class RequestIdReused extends ManagedAgentsException {}
 
     /** The seq to go on from is beyond the log's head; metadata {@code head_seq} gives the head. */
-    public static final class FromSeqBeyondHead extends ManagedAgentsException {
-        FromSeqBeyondHead(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class FromSeqBeyondHead extends ManagedAgentsException {}
 
     /** A backup was restored: the seqs known here mean nothing any more. Read the session anew from 0. */
-    public static final class LogReplaced extends ManagedAgentsException {
-        LogReplaced(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class LogReplaced extends ManagedAgentsException {}
 
     /** A limit is reached; metadata {@code limit} names it, {@code value} gives it. */
-    public static final class LimitExceeded extends ManagedAgentsException {
-        LimitExceeded(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class LimitExceeded extends ManagedAgentsException {}
 
     /** The model's provider cannot be used as the definition asks. */
-    public static final class ProviderUnusable extends ManagedAgentsException {
-        ProviderUnusable(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class ProviderUnusable extends ManagedAgentsException {}
 
     /** A tool of the definition cannot be used at this server. */
-    public static final class ToolUnusable extends ManagedAgentsException {
-        ToolUnusable(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class ToolUnusable extends ManagedAgentsException {}
 
     /** The session works towards an outcome already. */
-    public static final class OutcomeActive extends ManagedAgentsException {
-        OutcomeActive(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class OutcomeActive extends ManagedAgentsException {}
 
     /** No token, or one that the server does not know. */
-    public static final class Unauthenticated extends ManagedAgentsException {
-        Unauthenticated(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class Unauthenticated extends ManagedAgentsException {}
 
     /** An event of the log cannot be read (metadata {@code seq}): go on after it. */
-    public static final class EventUnreadable extends ManagedAgentsException {
-        EventUnreadable(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class EventUnreadable extends ManagedAgentsException {}
 
     /** A fault of the server; its own log tells more under metadata {@code error_id}. */
-    public static final class ServerFault extends ManagedAgentsException {
-        ServerFault(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class ServerFault extends ManagedAgentsException {}
 
     /** The server is there and cannot do it now: it shuts down, or its log cannot be written. */
-    public static class Unavailable extends ManagedAgentsException {
-        Unavailable(Facts facts) {
-            super(facts);
-        }
-    }
+    public static class Unavailable extends ManagedAgentsException {}
 
     /** The server did not answer in time. A changing call may have been applied. */
-    public static final class DeadlineExceeded extends ManagedAgentsException {
-        DeadlineExceeded(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class DeadlineExceeded extends ManagedAgentsException {}
 
     /** No server answered in the time that the client has patience for. A changing call may have been applied. */
-    public static final class NoAnswer extends Unavailable {
-        NoAnswer(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class NoAnswer extends Unavailable {}
 
     /** Something speaks gRPC at this address, and it is not this service, or an older version of it. */
-    public static final class NotThisService extends ManagedAgentsException {
-        NotThisService(Facts facts) {
-            super(facts);
-        }
-    }
+    public static final class NotThisService extends ManagedAgentsException {}
 
     /** A stream gave what it never gives, say a hole between two seqs: a fault of the server or of something between. */
-    public static final class PromiseBroken extends ManagedAgentsException {
-        PromiseBroken(Facts facts) {
-            super(facts);
+    public static final class PromiseBroken extends ManagedAgentsException {}
+
+    /** What a failed call throws. {@code answered}: the client has heard from the server before. */
+    static ManagedAgentsException of(Exception failure, String address, boolean answered) {
+        Status status = Status.fromThrowable(failure);
+        // A call that starts just when its connection closes: gRPC says UNKNOWN, and of what only in the cause.
+        Status.Code code = isOfClosing(status.getCause()) ? Status.Code.UNAVAILABLE : status.getCode();
+        String text = Objects.toString(status.getDescription(), "");
+        ErrorInfo info = detail(failure, ErrorInfo.getDefaultInstance());
+        ManagedAgentsException error;
+        if (info.getDomain().equals("managedagents")) {
+            error = ofReason(info.getReason()).told(code, text);
+            error.info = info;
+        } else {
+            error = ofCode(code, text, address, answered);
         }
+        error.bad = detail(failure, BadRequest.getDefaultInstance());
+        error.retry = detail(failure, RetryInfo.getDefaultInstance());
+        error.initCause(failure);
+        return error;
     }
 
-    /** The class for each reason of the protos. */
-    static final Map<String, Function<Facts, ManagedAgentsException>> BY_REASON = Map.ofEntries(
-            Map.entry("INVALID_REQUEST", InvalidRequest::new),
-            Map.entry("MALFORMED_REQUEST", InvalidRequest::new),
-            Map.entry("INVALID_PAGE_TOKEN", InvalidRequest::new),
-            Map.entry("NOT_IMPLEMENTED", NotImplementedByServer::new),
-            Map.entry("AGENT_NOT_FOUND", NotFound::new),
-            Map.entry("SESSION_NOT_FOUND", NotFound::new),
-            Map.entry("TOOL_USE_NOT_FOUND", NotFound::new),
-            Map.entry("TOOL_USE_CLOSED", ToolUseClosed::new),
-            Map.entry("SESSION_TERMINAL", SessionTerminal::new),
-            Map.entry("AGENT_ARCHIVED", AgentArchived::new),
-            Map.entry("VERSION_CONFLICT", VersionConflict::new),
-            Map.entry("REQUEST_ID_REUSED", RequestIdReused::new),
-            Map.entry("FROM_SEQ_BEYOND_HEAD", FromSeqBeyondHead::new),
-            Map.entry("LOG_REPLACED", LogReplaced::new),
-            Map.entry("LIMIT_EXCEEDED", LimitExceeded::new),
-            Map.entry("PROVIDER_UNUSABLE", ProviderUnusable::new),
-            Map.entry("TOOL_UNUSABLE", ToolUnusable::new),
-            Map.entry("OUTCOME_ACTIVE", OutcomeActive::new),
-            Map.entry("UNAUTHENTICATED", Unauthenticated::new),
-            Map.entry("EVENT_UNREADABLE", EventUnreadable::new),
-            Map.entry("INTERNAL", ServerFault::new),
-            Map.entry("LOG_UNAVAILABLE", Unavailable::new),
-            Map.entry("DRAINING", Unavailable::new),
-            Map.entry("DEADLINE_EXCEEDED", DeadlineExceeded::new));
+    private static boolean isOfClosing(Throwable cause) {
+        return cause instanceof ClosedChannelException || cause != null && isOfClosing(cause.getCause());
+    }
+
+    /** What the details say of one kind; {@code none} where they say nothing of it. */
+    private static <M extends Message> M detail(Exception failure, M none) {
+        try {
+            for (Any detail : StatusProto.fromThrowable(failure).getDetailsList()) {
+                if (detail.isSameTypeAs(none)) {
+                    return detail.unpackSameTypeAs(none);
+                }
+            }
+        } catch (InvalidProtocolBufferException | IllegalArgumentException notOurs) {
+            // The code and the text of the call still tell what there is to tell.
+        }
+        return none;
+    }
+
+    private static ManagedAgentsException ofReason(String reason) {
+        return switch (reason) {
+            case "INVALID_REQUEST", "MALFORMED_REQUEST", "INVALID_PAGE_TOKEN" -> new InvalidRequest();
+            case "NOT_IMPLEMENTED" -> new NotImplementedByServer();
+            case "AGENT_NOT_FOUND", "SESSION_NOT_FOUND", "TOOL_USE_NOT_FOUND" -> new NotFound();
+            case "TOOL_USE_CLOSED" -> new ToolUseClosed();
+            case "SESSION_TERMINAL" -> new SessionTerminal();
+            case "AGENT_ARCHIVED" -> new AgentArchived();
+            case "VERSION_CONFLICT" -> new VersionConflict();
+            case "REQUEST_ID_REUSED" -> new RequestIdReused();
+            case "FROM_SEQ_BEYOND_HEAD" -> new FromSeqBeyondHead();
+            case "LOG_REPLACED" -> new LogReplaced();
+            case "LIMIT_EXCEEDED" -> new LimitExceeded();
+            case "PROVIDER_UNUSABLE" -> new ProviderUnusable();
+            case "TOOL_UNUSABLE" -> new ToolUnusable();
+            case "OUTCOME_ACTIVE" -> new OutcomeActive();
+            case "UNAUTHENTICATED" -> new Unauthenticated();
+            case "EVENT_UNREADABLE" -> new EventUnreadable();
+            case "INTERNAL" -> new ServerFault();
+            case "LOG_UNAVAILABLE", "DRAINING" -> new Unavailable();
+            case "DEADLINE_EXCEEDED" -> new DeadlineExceeded();
+            default -> new ManagedAgentsException();
+        };
+    }
+
+    private static ManagedAgentsException ofCode(Status.Code code, String text, String address, boolean answered) {
+        String words = text.isEmpty() ? "" : " (" + text + ")";
+        return switch (code) {
+            // What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED.
+            case UNAVAILABLE, CANCELLED -> {
+                String whom = answered ? "no answer from the server at " : "no server at ";
+                yield new NoAnswer().told(code, whom + address + words);
+            }
+            case UNIMPLEMENTED ->
+                new NotThisService().told(code, address + " is no managed agents server, or an older one" + words);
+            case DEADLINE_EXCEEDED ->
+                new DeadlineExceeded().told(code, address + " did not answer in time; the call may have been applied");
+            default -> new ManagedAgentsException().told(code, code + ": " + text);
+        };
+    }
 }

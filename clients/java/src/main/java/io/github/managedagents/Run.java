@@ -1,27 +1,21 @@
 package io.github.managedagents;
 
-import io.github.managedagents.Answers.Answer;
-import io.github.managedagents.v1.PendingAction;
-import io.github.managedagents.v1.SessionEvent;
-import io.github.managedagents.v1.ToolConfirmation;
-import io.github.managedagents.v1.UserEvent;
-import io.github.managedagents.v1.UserToolConfirmation;
+import com.google.protobuf.Message;
+import io.github.managedagents.v1.*;
 import io.grpc.Context;
 import io.grpc.Status;
-import java.util.EnumSet;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
-import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
- * One message's turn (or an outcome's turns), from its seq to its end. The thread that runs reads the events and owns all
- * that is here; handlers and confirmations are at work on threads of the client.
+ * One message's turn (or an outcome's turns), from its seq to its end. The thread that runs reads the stream and owns
+ * what is at work; handlers and confirmations are called on threads of the client.
  */
 final class Run {
     private static final System.Logger LOGGER = System.getLogger("managedagents");
@@ -29,93 +23,74 @@ final class Run {
     /** What answers to a use that nobody waits for any more. The stream says how the turn goes on, or that it is over. */
     private static final Set<String> TOO_LATE = Set.of("TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND");
 
-    private static final Set<Status.Code> REFUSED =
-            EnumSet.of(Status.Code.INVALID_ARGUMENT, Status.Code.RESOURCE_EXHAUSTED);
+    /** A use, and what it waits for. */
+    private record Key(String useId, PendingActionKind kind) {}
 
     private final Client client;
-    private final Answers answers;
-    private final Executor threads;
     private final String sessionId;
     private final long seq;
     private final RunOptions options;
-    private final Follow<SessionEvent> following;
+    private final Follow<Message> following;
+    private final List<SessionEvent> events = new ArrayList<>();
+    /** How to stop what is at work. */
+    private final Map<Key, Runnable> atWork = new HashMap<>();
+
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
-    private volatile boolean over;
 
-    private final Course course;
-    private final Map<String, ToolUse> toConfirm = new HashMap<>();
-    private final Map<String, Future<?>> atWork = new HashMap<>();
-
-    Run(Client client, Answers answers, Executor threads, String sessionId, long seq, RunOptions options) {
+    Run(Client client, String sessionId, long seq, RunOptions options) {
         this.client = client;
-        this.answers = answers;
-        this.threads = threads;
         this.sessionId = sessionId;
         this.seq = seq;
         this.options = options;
-        this.following = client.follow(sessionId, seq - 1);
-        this.course = new Course(seq, use -> atWork.containsKey(use) || answers.isInHand(sessionId, use));
+        this.following = client.followItems(StreamEventsRequest.newBuilder()
+                .setSessionId(sessionId)
+                .setFromSeq(seq - 1)
+                .setTurn(seq)
+                .build());
     }
 
     /** Follow the turn to its end. Interrupting this stops the handlers and leaves the session as it is. */
     RunResult result() {
+        TurnResult result;
         try (following) {
-            answerEarlier();
-            follow();
+            result = follow();
         } finally {
             // What is still at work answers a use that the end of the turn has closed.
-            over = true;
-            atWork.forEach((useId, work) -> {
-                work.cancel(true);
-                answers.breakOff(sessionId, useId);
-            });
+            work(List.of());
         }
-        if (failure.get() instanceof Error fatal) {
-            throw fatal;
+        if (failure.get() != null) {
+            Run.<RuntimeException>rethrow(failure.get());
         }
-        if (failure.get() instanceof RuntimeException failed) {
-            throw failed;
-        }
-        return course.result();
+        return new RunResult(
+                seq,
+                result.getStopReason() == TurnStopReason.TURN_STOP_REASON_UNSPECIFIED
+                        ? "deleted"
+                        : Events.stopReasonOf(result),
+                result.getText(),
+                List.copyOf(events),
+                result.getUsage(),
+                result.hasError() ? Optional.of(result.getError()) : Optional.empty(),
+                List.copyOf(result.getWaitsForList()));
     }
 
-    /** An earlier turn that waits keeps ours from beginning. Uses of our own are met again in the stream. */
-    private void answerEarlier() {
-        List<PendingAction> waiting;
-        try {
-            waiting = client.status(sessionId).getPendingActionsList();
-        } catch (ManagedAgentsException.NotFound deleted) {
-            // Deleted after it took our message; following it tells the same.
-            return;
-        }
-        for (PendingAction action : waiting) {
-            ToolUse use = ToolUse.of(action);
-            if (action.getSeq() < seq) {
-                look(use);
-            }
-        }
-    }
-
-    private void follow() {
+    /** How the turn ended. Empty: its session was deleted. */
+    private TurnResult follow() {
+        TurnResult result = TurnResult.getDefaultInstance();
         while (hasNext()) {
-            SessionEvent event = following.next();
-            boolean ours = course.isOurs(event);
-            settle(event);
-            ToolUse.of(event).ifPresent(this::look);
-            if (ours) {
-                course.keep(event);
+            Message item = following.next();
+            if (item instanceof SessionEvent event) {
+                events.add(event);
                 options.onEvent.accept(event);
-            }
-            if (course.isOver(event, ours)) {
-                return;
+            } else if (item instanceof StreamTurn turn) {
+                work(turn.getPendingActionsList());
+                result = turn.getResult();
+                if (isLeftToOthers(turn)) {
+                    return result;
+                }
             }
         }
-        following
-                .ended()
-                .ifPresent(ended -> course.ended(ended.getReason()
-                        .name()
-                        .replace("STREAM_END_REASON_", "")
-                        .toLowerCase(Locale.ROOT)));
+        StreamEndReason end = following.ended().map(StreamEnded::getReason).orElse(null);
+        return end == StreamEndReason.STREAM_END_REASON_DELETED ? TurnResult.getDefaultInstance() : result;
     }
 
     private boolean hasNext() {
@@ -123,97 +98,119 @@ final class Run {
             return following.hasNext();
         } catch (ManagedAgentsException.NotFound deleted) {
             // It took our message, so it was there.
-            course.ended("deleted");
             return false;
         }
     }
 
-    /** Begin to answer a use, where there is something here to answer it with. Others are left open for others. */
-    private void look(ToolUse use) {
-        if (!use.needsConfirmation()) {
-            begin(use);
-            return;
+    /** Work on what is waited for, and on nothing else. */
+    private void work(List<PendingAction> pending) {
+        Map<Key, PendingAction> wanted = new HashMap<>();
+        pending.forEach(action -> wanted.put(new Key(action.getToolUseId(), action.getKind()), action));
+        for (Key key : Set.copyOf(atWork.keySet())) {
+            if (!wanted.containsKey(key)) {
+                // Decided, answered or closed, be it by us.
+                atWork.remove(key).run();
+            }
         }
-        toConfirm.put(use.id(), use);
-        if (options.confirm != null) {
-            start(use, () -> decide(use));
-        }
+        wanted.forEach((key, action) -> {
+            if (!atWork.containsKey(key)) {
+                begin(key, action);
+            }
+        });
     }
 
-    private void begin(ToolUse use) {
-        ToolHandler handler = options.tools.get(use.name());
-        if (use.atClient() && handler != null && answers.claim(sessionId, use.id())) {
-            start(use, () -> answer(use, handler));
+    /** Begin to answer a use, where there is something here to answer it with. Others are left open for others. */
+    private void begin(Key key, PendingAction action) {
+        switch (action.getKind()) {
+            case PENDING_ACTION_KIND_TOOL_CONFIRMATION -> {
+                if (options.confirm != null) {
+                    start(key, () -> decide(action), () -> {});
+                }
+            }
+            case PENDING_ACTION_KIND_CUSTOM_TOOL_RESULT, PENDING_ACTION_KIND_TOOL_RESULT -> {
+                ToolHandler handler = options.tools.get(action.getName());
+                Answer.Use use = new Answer.Use(sessionId, action.getToolUseId());
+                Answer kept = handler == null ? Answer.IN_HAND : client.answers.put(use, Answer.IN_HAND);
+                if (kept != Answer.IN_HAND) {
+                    // A handler that does not hear that it is stopped runs on, and nobody waits for it.
+                    Answer left = kept == null ? Answer.STOPPED : kept;
+                    Runnable stopped = () -> client.answers.replace(use, Answer.IN_HAND, left);
+                    start(key, () -> answer(use, kept, action, handler), stopped);
+                }
+            }
+            default -> {}
         }
     }
 
     /** The first failure of what is at work is the caller's to see, and ends the run. */
-    private void start(ToolUse use, Runnable job) {
-        FutureTask<Void> work = new FutureTask<>(job, null) {
-            @Override
-            protected void setException(Throwable failed) {
-                super.setException(failed);
-                if (!isCancelled() && !over) {
+    private void start(Key key, Runnable job, Runnable stopped) {
+        // Nothing is sent in a context that is cancelled: also a handler that hears of no interrupt comes too late.
+        Context.CancellableContext context = Context.current().withCancellation();
+        Future<?> task = client.threads.submit(context.wrap(() -> {
+            try {
+                job.run();
+            } catch (Throwable failed) {
+                if (!context.isCancelled()) {
                     failure.compareAndSet(null, failed);
                     following.close();
                 }
             }
-        };
-        atWork.put(use.id(), work);
-        threads.execute(Context.current().wrap(work));
-    }
-
-    /** A use was confirmed, and its result is wanted now; or it was closed, and its handler works for nothing. */
-    private void settle(SessionEvent event) {
-        if (event.hasUserToolConfirmation()) {
-            UserToolConfirmation decided = event.getUserToolConfirmation();
-            ToolUse use = toConfirm.remove(decided.getToolUseId());
-            if (use == null) {
-                // It was decided before Status told of it: what is at work is its handler.
-                return;
+        }));
+        atWork.put(key, () -> {
+            context.cancel(null);
+            if (task.cancel(true)) {
+                stopped.run();
             }
-            // Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
-            cancel(atWork.remove(use.id()));
-            if (decided.getDecision() == ToolConfirmation.TOOL_CONFIRMATION_ALLOW) {
-                begin(use);
-            }
-        } else if (event.hasAgentToolResult()) {
-            cancel(atWork.get(event.getAgentToolResult().getToolUseId()));
-        } else if (event.hasAgentMcpToolResult()) {
-            cancel(atWork.get(event.getAgentMcpToolResult().getToolUseId()));
-        }
+        });
     }
 
-    private static void cancel(Future<?> work) {
-        if (work != null) {
-            work.cancel(true);
-        }
+    /** As it was thrown: not every language that runs on Java knows checked exceptions. */
+    @SuppressWarnings("unchecked")
+    private static <E extends Throwable> void rethrow(Throwable failed) throws E {
+        throw (E) failed;
     }
 
-    private void decide(ToolUse use) {
-        Decision decision = options.confirm.apply(use);
-        send(Events.confirmation(use.id(), decision == null ? Decision.deny() : decision));
+    private boolean isLeftToOthers(StreamTurn turn) {
+        List<String> waitsFor = turn.getResult().getWaitsForList();
+        return turn.getPendingActionsList().stream().anyMatch(action -> waitsFor.contains(action.getToolUseId()))
+                && waitsFor.stream().noneMatch(this::isAnsweredHere);
     }
 
-    private void answer(ToolUse use, ToolHandler handler) {
-        Answer answer = answers.answer(sessionId, use, handler);
+    private boolean isAnsweredHere(String useId) {
+        return atWork.containsKey(new Key(useId, PendingActionKind.PENDING_ACTION_KIND_TOOL_CONFIRMATION))
+                || client.answers.get(new Answer.Use(sessionId, useId)) == Answer.IN_HAND;
+    }
+
+    private void decide(PendingAction action) {
+        Decision decision = options.confirm.apply(action);
+        send(Events.confirmation(action.getToolUseId(), decision == null ? Decision.deny() : decision));
+    }
+
+    private void answer(Answer.Use use, Answer kept, PendingAction action, ToolHandler handler) {
+        Answer answer = Answer.STOPPED;
         try {
-            send(Events.result(use, answer.content(), answer.isError()));
+            answer = kept == null ? Answer.of(action, handler) : kept;
+            tell(action, answer);
+            answer = Answer.IN_HAND;
+        } finally {
+            client.answers.put(use, answer);
+        }
+    }
+
+    private void tell(PendingAction action, Answer answer) {
+        try {
+            send(Events.result(action, answer.content(), answer.isError()));
         } catch (ManagedAgentsException refused) {
-            if (!REFUSED.contains(refused.code())) {
+            if (refused.code() != Status.Code.INVALID_ARGUMENT && refused.code() != Status.Code.RESOURCE_EXHAUSTED) {
                 throw refused;
             }
             // The handler's result is too large, say. The model is told, rather than left waiting.
-            Answer told = Answer.error("The tool ran, but its result was refused: " + refused.getMessage());
-            send(Events.result(use, told.content(), true));
+            String told = "The tool ran, but its result was refused: " + refused.getMessage();
+            send(Events.result(action, List.of(Events.text(told)), true));
         }
-        answers.sent(sessionId, use.id());
     }
 
     private void send(UserEvent event) {
-        if (over) {
-            throw Calls.cancellation("the run is over", null);
-        }
         try {
             client.send(sessionId, event);
         } catch (ManagedAgentsException late) {

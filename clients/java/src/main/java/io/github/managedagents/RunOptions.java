@@ -1,5 +1,6 @@
 package io.github.managedagents;
 
+import io.github.managedagents.v1.PendingAction;
 import io.github.managedagents.v1.SessionEvent;
 import java.util.HashMap;
 import java.util.Map;
@@ -9,7 +10,7 @@ import java.util.function.Function;
 /** What a run does with what its turn asks for. Nothing is set in a new one. */
 public final class RunOptions {
     final Map<String, ToolHandler> tools = new HashMap<>();
-    Function<ToolUse, Decision> confirm;
+    Function<PendingAction, Decision> confirm;
     Consumer<SessionEvent> onEvent = event -> {};
     String requestId = "";
 
@@ -19,17 +20,11 @@ public final class RunOptions {
         return this;
     }
 
-    /** The same of several tools. */
-    public RunOptions tools(Map<String, ? extends ToolHandler> handlers) {
-        tools.putAll(handlers);
-        return this;
-    }
-
     /**
      * Decides on the uses that wait for permission, each on a thread of its own; null denies. Without it such uses are
      * left open.
      */
-    public RunOptions confirm(Function<ToolUse, Decision> decides) {
+    public RunOptions confirm(Function<PendingAction, Decision> decides) {
         confirm = decides;
         return this;
     }

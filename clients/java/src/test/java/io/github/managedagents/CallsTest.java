@@ -109,10 +109,8 @@ class CallsTest {
     @Test
     void withoutPatienceNothingIsAskedAgain() throws Exception {
         try (FakeServer server = new FakeServer().on("Status", failingFirst(1, StatusResponse.getDefaultInstance()));
-                Client client = Client.builder(server.address())
-                        .connectTimeout(Duration.ZERO)
-                        .patience(Duration.ZERO)
-                        .build()) {
+                Client client =
+                        Client.builder(server.address()).patience(Duration.ZERO).build()) {
             assertThrows(ManagedAgentsException.NoAnswer.class, () -> client.status("ses_1"));
             assertEquals(0, client.status("ses_1").getHeadSeq());
             assertEquals(2, server.asked.size());

@@ -51,8 +51,11 @@ class FollowDeltasTest {
                 });
                 Client client = Client.connect(server.address())) {
             List<String> kinds = new ArrayList<>();
-            var all = StreamEventsRequest.newBuilder().setFromSeq(0).build();
-            for (Message item : client.followWithDeltas(all)) {
+            var all = StreamEventsRequest.newBuilder()
+                    .setFromSeq(0)
+                    .setIncludeDeltas(true)
+                    .build();
+            for (Message item : client.followItems(all)) {
                 kinds.add(item.getClass().getSimpleName());
             }
             return kinds;

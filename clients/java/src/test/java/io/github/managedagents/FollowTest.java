@@ -12,6 +12,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.Message;
 import com.google.protobuf.UnknownFieldSet;
 import io.github.managedagents.support.FakeServer;
 import io.github.managedagents.v1.*;
@@ -122,6 +123,41 @@ class FollowTest {
             assertEquals(List.of(3L), read(events));
             assertEquals(700, server.asked(StreamEventsRequest.class).get(1).getFromSeq());
             assertEquals(700, events.throughSeq().orElseThrow());
+        }
+    }
+
+    @Test
+    void ofATurnItsEventsComeWhereItStandsAndItsEnd() throws Exception {
+        StreamEventsResponse turn = StreamEventsResponse.newBuilder()
+                .setTurn(StreamTurn.getDefaultInstance())
+                .build();
+        StreamEndReason turnOver = StreamEndReason.STREAM_END_REASON_TURN_OVER;
+        try (FakeServer server = new FakeServer().streaming((request, to) -> {
+                    assertEquals(2, request.getTurn());
+                    to.onNext(opened(9));
+                    to.onNext(batch(2, 2));
+                    to.onNext(batch(7, 7));
+                    to.onNext(turn);
+                    to.onNext(StreamEventsResponse.newBuilder()
+                            .setEnded(StreamEnded.newBuilder()
+                                    .setReason(turnOver)
+                                    .setLastSeq(9)
+                                    .setFinal(true))
+                            .build());
+                    to.onCompleted();
+                });
+                Client client = Client.connect(server.address())) {
+            var request = StreamEventsRequest.newBuilder()
+                    .setSessionId("ses_1")
+                    .setFromSeq(1)
+                    .setTurn(2)
+                    .build();
+            List<String> kinds = new ArrayList<>();
+            Follow<Message> items = client.followItems(request);
+            items.forEachRemaining(item -> kinds.add(item.getClass().getSimpleName()));
+            assertEquals(List.of("SessionEvent", "SessionEvent", "StreamTurn"), kinds);
+            assertEquals(turnOver, items.ended().orElseThrow().getReason());
+            assertEquals(List.of(2L, 7L), read(client.follow(request)));
         }
     }
 

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import io.github.managedagents.v1.*;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
@@ -30,7 +29,8 @@ class ServerRunTest extends OnServer {
         };
         List<Long> seen = new ArrayList<>();
         RunOptions options = new RunOptions()
-                .tools(Map.of("a", meet, "b", meet))
+                .tool("a", meet)
+                .tool("b", meet)
                 .tool("broken", (input, use) -> {
                     throw new IllegalStateException("broken");
                 })
@@ -56,7 +56,7 @@ class ServerRunTest extends OnServer {
         Set<String> uses = ConcurrentHashMap.newKeySet();
         AtomicInteger calls = new AtomicInteger();
         ToolHandler slow = (input, use) -> {
-            uses.add(use.id());
+            uses.add(use.getToolUseId());
             calls.incrementAndGet();
             atWork.countDown();
             goOn.await();
@@ -213,7 +213,7 @@ class ServerRunTest extends OnServer {
         String session = session(List.of(shell("pwd"), says("done")), List.of(), ASKS, AT_CLIENT);
         CountDownLatch stopped = new CountDownLatch(1);
         RunOptions options = new RunOptions().tool("bash", (input, use) -> "ok").confirm(use -> {
-            client.send(session, Events.confirmation(use.id(), Decision.allow()));
+            client.send(session, Events.confirmation(use.getToolUseId(), Decision.allow()));
             try {
                 new CountDownLatch(1).await();
             } catch (InterruptedException interrupted) {

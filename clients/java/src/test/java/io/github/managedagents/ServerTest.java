@@ -118,9 +118,10 @@ class ServerTest extends OnServer {
         var all = StreamEventsRequest.newBuilder()
                 .setSessionId(session)
                 .setFromSeq(0)
+                .setIncludeDeltas(true)
                 .build();
         StringBuilder told = new StringBuilder();
-        try (Follow<Message> items = client.followWithDeltas(all)) {
+        try (Follow<Message> items = client.followItems(all)) {
             client.send(session, "go");
             for (Message item : items) {
                 if (item instanceof StreamDelta delta) {

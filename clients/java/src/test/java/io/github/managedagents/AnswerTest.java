@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.github.managedagents.Answers.Answer;
 import io.github.managedagents.v1.Content;
+import io.github.managedagents.v1.PendingAction;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** From what a handler does to what the model is told. */
-class AnswersTest {
+class AnswerTest {
     private record City(String name, int degrees) {}
 
     static Stream<Arguments> results() {
@@ -84,7 +84,7 @@ class AnswersTest {
     void theInputComesInTypesOfJava() {
         List<Object> seen = new ArrayList<>();
         ask("{\"n\":19,\"x\":1.5,\"t\":\"a\",\"b\":true,\"l\":[1],\"o\":{\"z\":null}}", (input, use) -> {
-            seen.add(use.id());
+            seen.add(use.getToolUseId());
             seen.addAll(List.of(input.get("n"), input.get("x"), input.get("t"), input.get("b"), input.get("l")));
             seen.add(input.get("o").toString());
             return null;
@@ -114,29 +114,12 @@ class AnswersTest {
         assertEquals(0, calls.get());
     }
 
-    @Test
-    void aUseIsClaimedOnceAndAnAnswerThatWasNotSentIsKept() {
-        Answers answers = new Answers();
-        AtomicInteger calls = new AtomicInteger();
-        ToolHandler handler = (input, use) -> calls.incrementAndGet();
-        assertTrue(answers.claim("ses_1", "use_1"));
-        assertFalse(answers.claim("ses_1", "use_1"));
-        assertTrue(answers.claim("ses_2", "use_1"));
-        Answer answer = answers.answer("ses_1", use("{}"), handler);
-        assertTrue(answers.claim("ses_1", "use_1"));
-        assertEquals(answer, answers.answer("ses_1", use("{}"), handler));
-        assertEquals(1, calls.get());
-        answers.sent("ses_1", "use_1");
-        assertTrue(answers.isInHand("ses_1", "use_1"));
-        answers.breakOff("ses_1", "use_1");
-        assertFalse(answers.claim("ses_1", "use_1"));
-    }
-
     private static Answer ask(String input, ToolHandler handler) {
-        return new Answers().answer("ses_1", use(input), handler);
-    }
-
-    private static ToolUse use(String input) {
-        return new ToolUse("use_1", "weather", input, ToolUse.Kind.CUSTOM, false, true);
+        PendingAction use = PendingAction.newBuilder()
+                .setToolUseId("use_1")
+                .setName("weather")
+                .setInputJson(input)
+                .build();
+        return Answer.of(use, handler);
     }
 }

@@ -27,14 +27,13 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 /** From a status to an exception. */
-class StatusesTest {
+class ManagedAgentsExceptionTest {
     @Test
     void everyReasonOfTheProtoHasAClass() {
         Set<String> names = Stream.of(ErrorReason.values())
                 .filter(reason -> reason != ErrorReason.UNRECOGNIZED && reason != ErrorReason.ERROR_REASON_UNSPECIFIED)
                 .map(reason -> reason.name().replace("ERROR_REASON_", ""))
                 .collect(Collectors.toSet());
-        assertEquals(names, ManagedAgentsException.BY_REASON.keySet());
         for (String name : names) {
             ManagedAgentsException error = exception(refusal(Status.Code.FAILED_PRECONDITION, name));
             assertEquals(name, error.reason());
@@ -57,9 +56,10 @@ class StatusesTest {
                 .asRuntimeException());
         assertInstanceOf(ManagedAgentsException.NoAnswer.class, error);
         assertEquals(Status.Code.UNAVAILABLE, error.code());
-        assertTrue(Statuses.isPassing(error));
-        assertFalse(Statuses.isPassing(
-                exception(Status.UNKNOWN.withCause(new IllegalStateException()).asRuntimeException())));
+        assertTrue(error.isPassing());
+        assertFalse(
+                exception(Status.UNKNOWN.withCause(new IllegalStateException()).asRuntimeException())
+                        .isPassing());
     }
 
     @Test
@@ -70,7 +70,7 @@ class StatusesTest {
                 violation("definition.name", "is required")));
         assertInstanceOf(ManagedAgentsException.InvalidRequest.class, bad);
         assertEquals(List.of(new FieldViolation("definition.name", "is required")), bad.violations());
-        assertFalse(Statuses.isPassing(bad));
+        assertFalse(bad.isPassing());
         ManagedAgentsException full = exception(refusal(
                 Status.Code.RESOURCE_EXHAUSTED,
                 info("managedagents", "LIMIT_EXCEEDED", Map.of("limit", "streams", "value", "3")),
@@ -78,7 +78,7 @@ class StatusesTest {
         assertInstanceOf(ManagedAgentsException.LimitExceeded.class, full);
         assertEquals(Map.of("limit", "streams", "value", "3"), full.metadata());
         assertEquals(Optional.of(Duration.ofMillis(1)), full.retryAfter());
-        assertTrue(Statuses.isPassing(full));
+        assertTrue(full.isPassing());
     }
 
     @Test
@@ -101,6 +101,6 @@ class StatusesTest {
     }
 
     private static ManagedAgentsException exception(StatusRuntimeException failure) {
-        return Statuses.exception(failure, "host:1", true);
+        return ManagedAgentsException.of(failure, "host:1", true);
     }
 }
