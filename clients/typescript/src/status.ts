@@ -2,15 +2,37 @@
 
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  BY_REASON,
-  DeadlineExceededError,
-  type ErrorDetails,
-  ManagedAgentsError,
-  NoAnswerError,
-  NotThisServiceError,
-} from "./errors.js";
+import * as errors from "./errors.js";
+import { DeadlineExceededError, ManagedAgentsError, NoAnswerError, NotThisServiceError } from "./errors.js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+
+/** The class of each reason. */
+const BY_REASON: Readonly<Record<errors.Reason, typeof ManagedAgentsError>> = {
+  INVALID_REQUEST: errors.InvalidRequestError,
+  MALFORMED_REQUEST: errors.InvalidRequestError,
+  INVALID_PAGE_TOKEN: errors.InvalidRequestError,
+  NOT_IMPLEMENTED: errors.NotImplementedByServerError,
+  AGENT_NOT_FOUND: errors.NotFoundError,
+  SESSION_NOT_FOUND: errors.NotFoundError,
+  TOOL_USE_NOT_FOUND: errors.NotFoundError,
+  TOOL_USE_CLOSED: errors.ToolUseClosedError,
+  SESSION_TERMINAL: errors.SessionTerminalError,
+  AGENT_ARCHIVED: errors.AgentArchivedError,
+  VERSION_CONFLICT: errors.VersionConflictError,
+  REQUEST_ID_REUSED: errors.RequestIdReusedError,
+  FROM_SEQ_BEYOND_HEAD: errors.FromSeqBeyondHeadError,
+  LOG_REPLACED: errors.LogReplacedError,
+  LIMIT_EXCEEDED: errors.LimitExceededError,
+  PROVIDER_UNUSABLE: errors.ProviderUnusableError,
+  TOOL_UNUSABLE: errors.ToolUnusableError,
+  OUTCOME_ACTIVE: errors.OutcomeActiveError,
+  UNAUTHENTICATED: errors.UnauthenticatedError,
+  EVENT_UNREADABLE: errors.EventUnreadableError,
+  INTERNAL: errors.ServerFaultError,
+  LOG_UNAVAILABLE: errors.UnavailableError,
+  DRAINING: errors.UnavailableError,
+  DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+};
 
 const DOMAIN = "managedagents";
 
@@ -59,7 +81,7 @@ function isStatus(failure: ConnectError): boolean {
   return failure.metadata.has("grpc-status");
 }
 
-function detailsOf(failure: ConnectError): ErrorDetails {
+function detailsOf(failure: ConnectError): errors.ErrorDetails {
   const info = failure.findDetails(ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
   const violations = failure.findDetails(BadRequestSchema).flatMap((bad) => bad.fieldViolations);
   const delay = failure.findDetails(RetryInfoSchema)[0]?.retryDelay;
@@ -68,7 +90,7 @@ function detailsOf(failure: ConnectError): ErrorDetails {
     reason: info?.reason,
     violations: violations.map(({ field, description }) => ({ field, description })),
     retryAfterMs: delay && durationMs(delay),
-    metadata: info?.metadata,
+    metadata: info?.metadata ?? {},
     cause: failure,
   };
 }
