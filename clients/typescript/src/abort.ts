@@ -27,14 +27,8 @@ function followersOf(signal: AbortSignal): Set<AbortController> {
   return followers;
 }
 
-/**
- * What the work gives, or the signal's reason as soon as it is aborted; what comes of the work after that is lost. The
- * work's own signal is aborted in the end in any case.
- */
-export async function unlessAborted<T>(
-  work: (over: AbortSignal) => T | PromiseLike<T>,
-  signal: AbortSignal,
-): Promise<T> {
+/** What the work gives, or the signal's reason as soon as it is aborted; what comes of the work after that is lost. */
+export async function unlessAborted<T>(work: () => T | PromiseLike<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   const own = linked(signal);
   const stopped = new Promise<never>((_, reject) => {
@@ -45,7 +39,11 @@ export async function unlessAborted<T>(
     });
   });
   try {
-    return await Promise.race([Promise.resolve(own.signal).then(work), stopped]);
+    // In a promise of its own, so that what the work throws at once is a rejection, too, and the race has begun.
+    const working = new Promise<T>((done) => {
+      done(work());
+    });
+    return await Promise.race([working, stopped]);
   } finally {
     own.abort();
   }
@@ -53,12 +51,14 @@ export async function unlessAborted<T>(
 
 /** Wait, unless the signal is aborted first: then its reason is thrown. */
 export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  const work = (over: AbortSignal): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      over.addEventListener("abort", () => {
-        clearTimeout(timer);
-      });
-    });
-  await unlessAborted(work, signal);
+  signal.throwIfAborted();
+  const own = linked(signal);
+  const timer = setTimeout(() => {
+    own.abort();
+  }, ms);
+  await new Promise((resolve) => {
+    own.signal.addEventListener("abort", resolve);
+  });
+  clearTimeout(timer);
+  signal.throwIfAborted();
 }

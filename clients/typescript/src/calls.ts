@@ -10,11 +10,8 @@ import {
 import { createClient, type Transport } from "@connectrpc/connect";
 import { linked, sleep } from "./abort.js";
 import { DeadlineExceededError, type ManagedAgentsError, NoAnswerError } from "./errors.js";
-import {
-  ManagedAgentRuntime,
-  type StreamEventsRequestSchema,
-  type StreamEventsResponse,
-} from "./gen/managedagents/v1/service_pb.js";
+import type { FollowOptions } from "./follow.js";
+import { ManagedAgentRuntime, type StreamEventsResponse } from "./gen/managedagents/v1/service_pb.js";
 import { Patience } from "./patience.js";
 import { errorOf, isPassing } from "./status.js";
 
@@ -40,7 +37,8 @@ export interface ClientOptions {
 
 /** Asks the server, and knows how long to go on asking one that does not answer. */
 export class Calls {
-  readonly #closing = new AbortController();
+  /** Ends all calls, those under way and those to come. */
+  readonly closing = new AbortController();
   readonly #headers: Record<string, string>;
   #answered = false;
 
@@ -57,16 +55,6 @@ export class Calls {
     return this.#answered || patienceMs === 0 ? patienceMs : connectTimeoutMs;
   }
 
-  /** Aborted by `close`. */
-  get closed(): AbortSignal {
-    return this.#closing.signal;
-  }
-
-  /** End all calls, those under way and those to come. */
-  close(): void {
-    this.#closing.abort(new DOMException("The client is closed.", "AbortError"));
-  }
-
   /** Ask, and ask again with the very same request (and so the same request id) while that may help. */
   async unary<Request extends DescMessage, Response extends DescMessage>(
     method: DescMethodUnary<Request, Response>,
@@ -75,7 +63,7 @@ export class Calls {
   ): Promise<MessageShape<Response>> {
     const request = create(method.input, init);
     if ("requestId" in request) request.requestId ||= newId();
-    const [patience, link] = [new Patience(performance.now()), linked(this.closed, signal)];
+    const [patience, link] = [new Patience(performance.now()), linked(this.closing.signal, signal)];
     try {
       for (;;) {
         link.signal.throwIfAborted();
@@ -98,12 +86,11 @@ export class Calls {
   }
 
   /** The messages of one stream, as they come. The call is cancelled when the reader leaves. */
-  async *stream(
-    request: MessageInitShape<typeof StreamEventsRequestSchema>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<StreamEventsResponse, void> {
+  async *stream(sessionId: string, options: FollowOptions): AsyncGenerator<StreamEventsResponse, void> {
+    const { fromSeq = 0n, kinds = [], deltas, logId, turn, signal } = options;
+    const place = { fromSeq: fromSeq ?? undefined, kinds: [...kinds], includeDeltas: deltas, logId, turn };
     const { heartbeatTimeoutMs = 30_000 } = this.options;
-    const link = linked(this.closed, signal);
+    const link = linked(this.closing.signal, signal);
     const listen = (): ReturnType<typeof setTimeout> =>
       setTimeout(() => {
         link.abort(this.cut(`nothing came for ${heartbeatTimeoutMs / 1_000} s`));
@@ -111,8 +98,9 @@ export class Calls {
     let silence = listen();
     try {
       link.signal.throwIfAborted();
-      const options = { headers: this.#headers, signal: link.signal, timeoutMs: 0 };
-      for await (const message of createClient(ManagedAgentRuntime, this.transport).streamEvents(request, options)) {
+      const { streamEvents } = createClient(ManagedAgentRuntime, this.transport);
+      const how = { headers: this.#headers, signal: link.signal, timeoutMs: 0 };
+      for await (const message of streamEvents({ ...place, sessionId }, how)) {
         clearTimeout(silence);
         this.#answered = true;
         yield message;

@@ -7,7 +7,7 @@ import { Calls, type ClientOptions } from "./calls.js";
 import { type Definition, type Environment, type Overrides, parse } from "./definition.js";
 import { PromiseBrokenError } from "./errors.js";
 import { type Message, userEvent } from "./events.js";
-import { Follow, type FollowItem, type FollowOptions, streamRequest } from "./follow.js";
+import { Follow, type FollowItem, type FollowOptions } from "./follow.js";
 import { type Agent, AgentDefinitionSchema } from "./gen/managedagents/v1/agent_pb.js";
 import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
 import {
@@ -86,12 +86,12 @@ export class Client {
 
   /** Aborted by `close`. */
   get closed(): AbortSignal {
-    return this.#calls.closed;
+    return this.#calls.closing.signal;
   }
 
   /** End all calls, those under way and those to come. */
   close(): void {
-    this.#calls.close();
+    this.#calls.closing.abort(new DOMException("The client is closed.", "AbortError"));
   }
 
   // The ten calls of the trait.
@@ -130,7 +130,7 @@ export class Client {
 
   /** One stream of a session, message by message, as the server sends it: until it ends or is cut. */
   stream(sessionId: string, options: FollowOptions = {}): AsyncGenerator<StreamEventsResponse, void> {
-    return this.#calls.stream(streamRequest(sessionId, options), options.signal);
+    return this.#calls.stream(sessionId, options);
   }
 
   /** Stop the turn that runs; with `dropQueued` also drop the messages that wait. The session lives on. */

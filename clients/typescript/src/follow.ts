@@ -100,10 +100,10 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
     const { signal } = this.#stop;
     try {
       for (;;) {
-        let delay: number;
-        const place = { ...this.options, fromSeq: this.throughSeq ?? null, logId: this.logId };
+        let delay: number | undefined;
+        const place = { ...this.options, fromSeq: this.throughSeq ?? null, logId: this.logId, signal };
         try {
-          for await (const { message } of this.calls.stream(streamRequest(this.sessionId, place), signal)) {
+          for await (const { message } of this.calls.stream(this.sessionId, place)) {
             yield* this.#take(message);
             if (message.case === "ended") return;
           }
@@ -111,8 +111,8 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
         } catch (failure) {
           if (this.#left) return;
           signal.throwIfAborted();
-          if (this.#isDeleted(failure)) return;
           delay = this.#delayAfter(failure);
+          if (delay === undefined) return;
         }
         if (this.#halfTold) yield this.#halfTold;
         this.#halfTold = undefined;
@@ -123,22 +123,18 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
     }
   }
 
-  /** Whether the session, which was there, was deleted while no stream was open to say so. */
-  #isDeleted(failure: unknown): boolean {
-    if (!(failure instanceof ManagedAgentsError) || failure.reason !== "SESSION_NOT_FOUND") return false;
-    if (this.logId === undefined || this.throughSeq === undefined) return false;
-    const ended = { reason: StreamEndReason.DELETED, lastSeq: this.throughSeq, final: true };
-    this.ended = create(StreamEndedSchema, ended);
-    return true;
-  }
-
-  /** Milliseconds to wait before the next stream. Throws what another stream would not mend. */
-  #delayAfter(failure: unknown): number {
-    // Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
-    if (failure instanceof DeadlineExceededError || (failure instanceof ManagedAgentsError && isPassing(failure))) {
-      return this.#patience.next(failure, this.calls.patienceMs);
+  /** Milliseconds to wait before the next stream; undefined: the session was deleted while none was open to say so. */
+  #delayAfter(failure: unknown): number | undefined {
+    if (!(failure instanceof ManagedAgentsError)) throw failure;
+    const wasThere = this.logId !== undefined && this.throughSeq !== undefined;
+    if (wasThere && failure.reason === "SESSION_NOT_FOUND") {
+      const ended = { reason: StreamEndReason.DELETED, lastSeq: this.throughSeq, final: true };
+      this.ended = create(StreamEndedSchema, ended);
+      return undefined;
     }
-    throw failure;
+    // Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
+    if (!(failure instanceof DeadlineExceededError) && !isPassing(failure)) throw failure;
+    return this.#patience.next(failure, this.calls.patienceMs);
   }
 
   /** What a message has for the caller. A kind of message that is not known here has nothing. */
@@ -196,9 +192,4 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
     this.throughSeq = seq;
     return true;
   }
-}
-
-/** The request of one stream. */
-export function streamRequest(sessionId: string, { fromSeq = 0n, kinds = [], deltas, logId, turn }: FollowOptions) {
-  return { sessionId, fromSeq: fromSeq ?? undefined, includeDeltas: deltas, kinds: [...kinds], logId, turn };
 }

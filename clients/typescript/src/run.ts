@@ -3,8 +3,8 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { linked, unlessAborted } from "./abort.js";
-import { type Answer, type Answers, ask, type Handler, STOPPED, type Tools } from "./answers.js";
-import type { Client } from "./client.js";
+import { type Answers, ask, type Handler, STOPPED, type Tools } from "./answers.js";
+import type { ChangeOptions, Client } from "./client.js";
 import { ManagedAgentsError, NotFoundError } from "./errors.js";
 import { confirmationEvent, resultEvent, stopReasonOf, text } from "./events.js";
 import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
@@ -23,18 +23,17 @@ export type Confirm = (action: PendingAction, context: { readonly signal: AbortS
 /** Is given each event of the turn; a promise that it returns is awaited before the next event. */
 export type OnEvent = (event: SessionEvent) => unknown;
 
-/** How a run answers what its turn asks for. */
-export interface RunOptions {
+/**
+ * How a run answers what its turn asks for. The request id is the message's; the signal ends the run, and its handlers, and
+ * leaves the session as it is.
+ */
+export interface RunOptions extends ChangeOptions {
   /** What answers a custom tool use, or a built-in one that runs at the client, by the tool's name. */
   tools?: Tools;
   /** Decides a use that waits for permission. */
   confirm?: Confirm;
   /** Is given each event of the turn. */
   onEvent?: OnEvent;
-  /** Of the message that is sent; one is made unless given. */
-  requestId?: string;
-  /** Ends the run, and its handlers, and leaves the session as it is: the signal's reason is thrown. */
-  signal?: AbortSignal;
 }
 
 /** How the turn of a message ended, or an outcome. */
@@ -177,8 +176,8 @@ export class Run {
 
   async #decide(action: PendingAction, confirm: Confirm, signal: AbortSignal): Promise<void> {
     const decision = await unlessAborted(() => confirm(action, { signal }), signal);
-    const isAnswer = decision === true || typeof decision === "string";
-    await this.#send(confirmationEvent(action.toolUseId, isAnswer && decision), signal);
+    const told = typeof decision === "string" ? decision : decision === true;
+    await this.#send(confirmationEvent(action.toolUseId, told), signal);
   }
 
   async #call(action: PendingAction, handler: Handler, signal: AbortSignal): Promise<void> {
@@ -187,29 +186,25 @@ export class Run {
     let answer = this.answers.take(use);
     try {
       answer ??= await ask(handler, action, signal);
-      await this.#tell(action, answer, signal);
+      await this.#send(resultEvent(action, answer.content, answer.isError), signal, (why) => {
+        // The handler's result is too large, say. The model is told, rather than left waiting.
+        return resultEvent(action, [text(`The tool ran, but its result was refused: ${why}`)], true);
+      });
     } catch (error) {
       this.answers.keep(use, answer ?? STOPPED);
       throw error;
     }
   }
 
-  async #tell(action: PendingAction, { content, isError }: Answer, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#send(resultEvent(action, content, isError), signal);
-    } catch (error) {
-      if (!(error instanceof ManagedAgentsError) || !REFUSED.has(error.code)) throw error;
-      // The handler's result is too large, say. The model is told, rather than left waiting.
-      const told = text(`The tool ran, but its result was refused: ${error.message}`);
-      await this.#send(resultEvent(action, [told], true), signal);
-    }
-  }
-
-  async #send(event: UserEvent, signal: AbortSignal): Promise<void> {
+  /** `otherwise`: what is sent instead of an answer that the server refuses. */
+  async #send(event: UserEvent, signal: AbortSignal, otherwise?: (why: string) => UserEvent): Promise<void> {
     try {
       await this.client.send(this.sessionId, event, { signal });
     } catch (error) {
-      if (!(error instanceof ManagedAgentsError) || !TOO_LATE.has(error.reason)) throw error;
+      if (!(error instanceof ManagedAgentsError)) throw error;
+      if (TOO_LATE.has(error.reason)) return;
+      if (!otherwise || !REFUSED.has(error.code)) throw error;
+      await this.#send(otherwise(error.message), signal);
     }
   }
 }
