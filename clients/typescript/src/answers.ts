@@ -60,8 +60,10 @@ export class Answers {
   }
 }
 
-/** What the handler answers to a use. The words are the same in every language: the model reads them, and the log keeps
- * them. */
+/**
+ * What the handler answers to a use. The words are the same in every language: the model reads them, and the log keeps
+ * them.
+ */
 export async function ask(handler: Handler, action: PendingAction, signal: AbortSignal): Promise<Answer> {
   let given: unknown;
   try {

@@ -24,8 +24,8 @@ export type Confirm = (action: PendingAction, context: { readonly signal: AbortS
 export type OnEvent = (event: SessionEvent) => unknown;
 
 /**
- * How a run answers what its turn asks for. The request id is the message's; the signal ends the run, and its handlers, and
- * leaves the session as it is.
+ * How a run answers what its turn asks for. The request id is the message's; the signal ends the run, and its handlers,
+ * and leaves the session as it is.
  */
 export interface RunOptions extends ChangeOptions {
   /** What answers a custom tool use, or a built-in one that runs at the client, by the tool's name. */
@@ -62,6 +62,8 @@ export interface RunResult {
 // What answers to a use that nobody waits for any more. The stream says how the turn goes on, or that it is over.
 const TOO_LATE: ReadonlySet<string | undefined> = new Set(["TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"]);
 const REFUSED: ReadonlySet<Code | undefined> = new Set([Code.InvalidArgument, Code.ResourceExhausted]);
+// A kind of action that is not known here is nothing that a handler answers.
+const RESULTS: ReadonlySet<unknown> = new Set([PendingActionKind.CUSTOM_TOOL_RESULT, PendingActionKind.TOOL_RESULT]);
 
 type Work = (signal: AbortSignal) => Promise<unknown>;
 
@@ -161,7 +163,7 @@ export class Run {
     }
     // The model chose the name: what every object has is no handler.
     const handler = Object.hasOwn(tools, action.name) ? tools[action.name] : undefined;
-    if (!handler || this.answers.isInHand(this.#useOf(action.toolUseId))) return undefined;
+    if (!handler || !RESULTS.has(action.kind) || this.answers.isInHand(this.#useOf(action.toolUseId))) return undefined;
     return (signal) => this.#call(action, handler, signal);
   }
 

@@ -3,7 +3,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code } from "@connectrpc/connect";
-import { type Follow, FromSeqBeyondHeadError, LogReplacedError, PromiseBrokenError, stopReasonOf } from "managedagents";
+import {
+  type Follow,
+  FromSeqBeyondHeadError,
+  LogReplacedError,
+  NoAnswerError,
+  PromiseBrokenError,
+  stopReasonOf,
+} from "managedagents";
 import { StreamEndReason, TurnStopReason } from "managedagents/v1";
 import {
   batch,
@@ -209,6 +216,17 @@ test("a silent stream is given up for a new one", async (t) => {
   const calls = await connected(t, service, { heartbeatTimeoutMs: 300 });
   assert.deepEqual(await seqsOf(calls.follow("ses_1")), [1n, 2n, 3n]);
   await gone.rung;
+});
+
+test("a bare stream says all that the server sends, and falls silent no longer than a followed one", async (t) => {
+  const service = streaming(async function* (_, signal) {
+    yield* [opened(), batch(1n, 1n)];
+    await forever(signal);
+  });
+  const messages = (await connected(t, service, { heartbeatTimeoutMs: 300 })).stream("ses_1");
+  assert.equal((await messages.next()).value?.message.case, "opened");
+  assert.equal((await messages.next()).value?.message.case, "batch");
+  await assert.rejects(messages.next(), NoAnswerError);
 });
 
 test("half an answer is discarded when its stream is cut, and a whole one is not", async (t) => {

@@ -182,6 +182,12 @@ test("a use without a handler is left to others", async (t) => {
   assert.deepEqual(service.sent, []);
 });
 
+test("an action of a kind that is not known here is left to others", async (t) => {
+  const service = session([message(), waits(["newer:use_0"]), ...over()]);
+  await (await connected(t, service)).run("ses_1", "go", { tools: { newer: () => "never" } });
+  assert.deepEqual(service.sent, []);
+});
+
 for (const [when, after] of Object.entries({
   "somebody else answered": [waits(), message(3n), ...over()],
   "the turn is over": over(TurnStopReason.INTERRUPTED),

@@ -19,6 +19,7 @@ export type Step = StreamMessage | number;
 const KINDS: ReadonlyMap<string, PendingActionKind> = new Map([
   ["bash", PendingActionKind.TOOL_RESULT],
   ["asks", PendingActionKind.TOOL_CONFIRMATION],
+  ["newer", PendingActionKind.UNSPECIFIED],
 ]);
 
 /** The event of a message, in turn 1. */
