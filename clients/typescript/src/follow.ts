@@ -98,11 +98,12 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
 
   async *#run(): AsyncGenerator<FollowItem, undefined> {
     const { signal } = this.#stop;
+    let delay: number | undefined = 0;
     try {
       for (;;) {
-        let delay: number | undefined;
         const place = { ...this.options, fromSeq: this.throughSeq ?? null, logId: this.logId, signal };
         try {
+          if (delay > 0) await sleep(delay, signal);
           for await (const { message } of this.calls.stream(this.sessionId, place)) {
             yield* this.#take(message);
             if (message.case === "ended") return;
@@ -116,7 +117,6 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
         }
         if (this.#halfTold) yield this.#halfTold;
         this.#halfTold = undefined;
-        await sleep(delay, signal);
       }
     } finally {
       this.#stop.abort();
