@@ -11,7 +11,12 @@ import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
 import { type Usage, UsageSchema } from "./gen/managedagents/v1/model_pb.js";
 import { type PendingAction, PendingActionKind } from "./gen/managedagents/v1/session_pb.js";
 import type { ErrorEvent } from "./gen/managedagents/v1/status_event_pb.js";
-import { type TurnResult, TurnResultSchema, TurnStopReason } from "./gen/managedagents/v1/stream_pb.js";
+import {
+  type StreamTurn,
+  type TurnResult,
+  TurnResultSchema,
+  TurnStopReason,
+} from "./gen/managedagents/v1/stream_pb.js";
 import type { UserEvent } from "./gen/managedagents/v1/user_event_pb.js";
 
 /**
@@ -110,7 +115,7 @@ export class Run {
         if (item.$typeName !== "managedagents.v1.StreamTurn") continue;
         this.#answer(item.pendingActions);
         result = item.result;
-        if (result?.waitsFor.length && !result.waitsFor.some((id) => this.#isAnsweredHere(id))) return result;
+        if (this.#isGivenBack(item)) return result;
       }
     } catch (error) {
       signal.throwIfAborted();
@@ -118,6 +123,12 @@ export class Run {
       if (!(error instanceof NotFoundError)) throw error;
     }
     return result?.stopReason === TurnStopReason.REQUIRES_ACTION ? undefined : result;
+  }
+
+  /** Whether the turn waits beyond its deadline for what is not answered here, nor was answered by others since. */
+  #isGivenBack({ pendingActions, result }: StreamTurn): boolean {
+    const waits = pendingActions.filter(({ toolUseId }) => result?.waitsFor.includes(toolUseId));
+    return waits.length > 0 && !waits.some(({ toolUseId }) => this.#isAnsweredHere(toolUseId));
   }
 
   async #keep(event: SessionEvent): Promise<void> {

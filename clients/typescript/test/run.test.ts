@@ -125,6 +125,12 @@ test("a turn that waits for what nobody here can answer is given back, and nothi
   assert.deepEqual(service.sent, []);
 });
 
+test("a turn that waited for what others have answered since is not given back", async (t) => {
+  const service = session([message(), requires([], "use_2"), message(3n), ...over()]);
+  const result = await (await connected(t, service)).run("ses_1", "go");
+  assert.deepEqual([result.stopReason, result.events.length], ["end_turn", 2]);
+});
+
 test("a tool that has the name of what every object has is no handler", async (t) => {
   const service = session([message(), requires(["toString:use_2"], "use_2"), 9]);
   const result = await (await connected(t, service)).run("ses_1", "go", { tools: {} });
