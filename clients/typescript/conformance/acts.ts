@@ -1,6 +1,6 @@
 /** What the program can do beside scenarios, for tests in which several languages meet: tests/conformance/README.md. */
 
-import { type Client, kindOf, resultEvent, text, type Tools, useOf } from "managedagents";
+import { type Client, kindOf, type Tools } from "managedagents";
 import { connect } from "managedagents/node";
 import { StreamEndReason } from "managedagents/v1";
 
@@ -76,11 +76,11 @@ async function run(client: Client, sessionId: string, [words = "", ...given]: re
 }
 
 async function answer(client: Client, sessionId: string, [value = ""]: readonly string[]): Promise<void> {
-  for await (const event of client.follow(sessionId)) {
-    const use = useOf(event);
-    if (use?.kind !== "custom") continue;
-    await client.send(sessionId, resultEvent(use, [text(value)]));
-    console.log(`answered ${use.id}`);
+  for await (const { payload } of client.follow(sessionId)) {
+    if (payload.case !== "agentCustomToolUse") continue;
+    const { customToolUseId } = payload.value;
+    await client.send(sessionId, { userCustomToolResult: { customToolUseId, content: [{ text: { text: value } }] } });
+    console.log(`answered ${customToolUseId}`);
     return;
   }
   throw new Error("the session was over before a custom tool was used");

@@ -4,7 +4,7 @@ import { isMessage } from "@bufbuild/protobuf";
 import { unlessAborted } from "./abort.js";
 import { text } from "./events.js";
 import { type Content, ContentSchema } from "./gen/managedagents/v1/content_pb.js";
-import type { ToolUse } from "./uses.js";
+import type { PendingAction } from "./gen/managedagents/v1/session_pb.js";
 
 /** What a handler may want to know beside its input. */
 export interface HandlerContext {
@@ -32,56 +32,48 @@ export interface Answer {
 }
 
 const REMEMBERED = 100_000;
-const BROKEN_OFF = failed("The tool was stopped before it was done; what it did is not known.");
 
-/** Calls each handler at most once for a use, however many runs of this client see it. */
+export const STOPPED = failed("The tool was stopped before it was done; what it did is not known.");
+
+/** Sees to it that a handler is called at most once for a use, however many runs of this client meet it. */
 export class Answers {
   // "in hand": a handler is at work, or its answer was sent.
   readonly #known = new Map<string, Answer | "in hand">();
 
-  /** The answer to a use that is not yet in hand. It is kept until `sent`, in case sending fails. */
-  async answer(sessionId: string, use: ToolUse, handler: Handler, signal: AbortSignal): Promise<Answer> {
-    const known = this.#known.get(key(sessionId, use.id));
-    if (known !== undefined && known !== "in hand") return known;
-    this.sent(sessionId, use.id);
-    let answer = BROKEN_OFF;
-    try {
-      answer = await ask(use, handler, signal);
-    } finally {
-      this.#known.set(key(sessionId, use.id), answer);
-    }
-    return answer;
+  isInHand(use: string): boolean {
+    return this.#known.get(use) === "in hand";
   }
 
-  /** A handler is at work on the use, or its answer was sent. */
-  inHand(sessionId: string, useId: string): boolean {
-    return this.#known.get(key(sessionId, useId)) === "in hand";
-  }
-
-  /** The answer is in the log, or the use is closed: it need not be kept. */
-  sent(sessionId: string, useId: string): void {
-    this.#known.set(key(sessionId, useId), "in hand");
+  /** Take a use in hand that is not; gives the answer that was kept of it. */
+  take(use: string): Answer | undefined {
+    const known = this.#known.get(use);
+    this.#known.set(use, "in hand");
     // A Map's keys come in the order in which they were added.
     const [oldest] = this.#known.keys();
     if (this.#known.size > REMEMBERED && oldest !== undefined) this.#known.delete(oldest);
+    return known === "in hand" ? undefined : known;
+  }
+
+  /** Give a use out of hand, with the answer that could not be sent. */
+  keep(use: string, answer: Answer): void {
+    this.#known.set(use, answer);
   }
 }
 
-function key(sessionId: string, useId: string): string {
-  return `${sessionId} ${useId}`;
-}
-
-// The words are the same in every language: they are what the model reads, and what the log keeps.
-async function ask(use: ToolUse, handler: Handler, signal: AbortSignal): Promise<Answer> {
+/**
+ * What the handler answers to a use. The words are the same in every language: the model reads them, and the log keeps
+ * them.
+ */
+export async function ask(handler: Handler, action: PendingAction, signal: AbortSignal): Promise<Answer> {
   let given: unknown;
   try {
-    given = use.inputJson ? JSON.parse(use.inputJson) : {};
+    given = action.inputJson ? JSON.parse(action.inputJson) : {};
   } catch {
     return failed("The input is no JSON.");
   }
   let result: unknown;
   try {
-    result = await unlessAborted(() => handler(given, { toolUseId: use.id, signal }), signal);
+    result = await unlessAborted(() => handler(given, { toolUseId: action.toolUseId, signal }), signal);
   } catch (error) {
     signal.throwIfAborted();
     return failed(`The tool failed: ${error instanceof Error ? error.message : String(error)}`);
@@ -100,9 +92,15 @@ function contentOf(result: unknown): readonly Content[] {
   if (Array.isArray(result) && result.length > 0 && result.every((item) => isMessage(item, ContentSchema))) {
     return result;
   }
-  const json = JSON.stringify(result) as string | undefined;
+  const json = JSON.stringify(result, finite) as string | undefined;
   if (json === undefined) throw new TypeError(`JSON has no ${typeof result}`);
   return [text(json)];
+}
+
+/** JSON.stringify would write null for a number that JSON has not. */
+function finite(_: string, value: unknown): unknown {
+  if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`JSON has no ${value}`);
+  return value;
 }
 
 function failed(words: string): Answer {

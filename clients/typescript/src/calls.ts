@@ -1,15 +1,18 @@
 /** One call, asked again until it is answered or the patience is over. */
 
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { createClient, type Transport } from "@connectrpc/connect";
-import { Linked, sleep } from "./abort.js";
-import { Backoff } from "./backoff.js";
-import { DeadlineExceededError, type ManagedAgentsError, NoAnswerError } from "./errors.js";
 import {
-  ManagedAgentRuntime,
-  type StreamEventsRequestSchema,
-  type StreamEventsResponse,
-} from "./gen/managedagents/v1/service_pb.js";
+  create,
+  type DescMessage,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { createClient, type Transport } from "@connectrpc/connect";
+import { linked, sleep } from "./abort.js";
+import { DeadlineExceededError, type ManagedAgentsError, NoAnswerError } from "./errors.js";
+import type { FollowOptions } from "./follow.js";
+import { ManagedAgentRuntime, type StreamEventsResponse } from "./gen/managedagents/v1/service_pb.js";
+import { Patience } from "./patience.js";
 import { errorOf, isPassing } from "./status.js";
 
 /** How a client asks. Times are in milliseconds. */
@@ -26,99 +29,109 @@ export interface ClientOptions {
    */
   patienceMs?: number;
   /**
-   * How long a followed session may be silent before its stream counts as cut: 30 s unless given. The server gives a
-   * sign of life every 10.
+   * How long a stream may be silent before it counts as cut: 30 s unless given. The server gives a sign of life every
+   * 10.
    */
   heartbeatTimeoutMs?: number;
 }
 
 /** Asks the server, and knows how long to go on asking one that does not answer. */
 export class Calls {
-  readonly address: string;
-  readonly #transport: Transport;
+  /** Ends all calls, those under way and those to come. */
+  readonly closing = new AbortController();
   readonly #headers: Record<string, string>;
-  readonly #connectTimeoutMs: number;
-  readonly #patienceMs: number;
-  readonly #closing = new AbortController();
   #answered = false;
 
-  constructor(transport: Transport, options: ClientOptions) {
-    this.#transport = transport;
-    this.address = options.address ?? "this address";
+  constructor(
+    private readonly transport: Transport,
+    private readonly options: ClientOptions,
+  ) {
     this.#headers = options.token ? { authorization: `Bearer ${options.token}` } : {};
-    this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
-    this.#patienceMs = options.patienceMs ?? 60_000;
   }
 
   /** How long the server may be away now. */
   get patienceMs(): number {
-    return this.#answered || this.#patienceMs === 0 ? this.#patienceMs : this.#connectTimeoutMs;
-  }
-
-  /** Aborted by `close`. */
-  get closed(): AbortSignal {
-    return this.#closing.signal;
-  }
-
-  /** End all calls, those under way and those to come. */
-  close(): void {
-    this.#closing.abort(new DOMException("The client is closed.", "AbortError"));
+    const { patienceMs = 60_000, connectTimeoutMs = 5_000 } = this.options;
+    return this.#answered || patienceMs === 0 ? patienceMs : connectTimeoutMs;
   }
 
   /** Ask, and ask again with the very same request (and so the same request id) while that may help. */
   async unary<Request extends DescMessage, Response extends DescMessage>(
     method: DescMethodUnary<Request, Response>,
-    request: MessageInitShape<Request>,
+    init: MessageInitShape<Request>,
     signal?: AbortSignal,
   ): Promise<MessageShape<Response>> {
-    const [began, backoff, link] = [performance.now(), new Backoff(), new Linked(this.closed, signal)];
+    const request = create(method.input, init);
+    if ("requestId" in request) request.requestId ||= newId();
+    const [patience, link] = [new Patience(performance.now()), linked(this.closing.signal, signal)];
     try {
       for (;;) {
         link.signal.throwIfAborted();
         try {
           // A timeout of 0 is none.
-          const timeoutMs = this.#patienceMs;
-          const response = await this.#transport.unary(method, link.signal, timeoutMs, this.#headers, request);
+          const timeoutMs = this.options.patienceMs ?? 60_000;
+          const response = await this.transport.unary(method, link.signal, timeoutMs, this.#headers, request);
           this.#answered = true;
           return response.message;
         } catch (failure) {
           link.signal.throwIfAborted();
           const error = this.#error(failure);
-          const delay = backoff.next(error.retryAfterMs);
-          if (!isPassing(error) || performance.now() - began + delay > this.patienceMs) throw error;
-          await sleep(delay, link.signal);
+          if (!isPassing(error)) throw error;
+          await sleep(patience.next(error, this.patienceMs), link.signal);
         }
       }
     } finally {
-      link.release();
+      link.abort();
     }
   }
 
   /** The messages of one stream, as they come. The call is cancelled when the reader leaves. */
-  async *stream(
-    request: MessageInitShape<typeof StreamEventsRequestSchema>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<StreamEventsResponse, void> {
-    const link = new Linked(this.closed, signal);
+  async *stream(sessionId: string, options: FollowOptions): AsyncGenerator<StreamEventsResponse, void> {
+    const { fromSeq = 0n, kinds = [], deltas, logId, turn, signal } = options;
+    const place = { fromSeq: fromSeq ?? undefined, kinds: [...kinds], includeDeltas: deltas, logId, turn };
+    const { heartbeatTimeoutMs = 30_000 } = this.options;
+    const link = linked(this.closing.signal, signal);
+    const listen = (): ReturnType<typeof setTimeout> =>
+      setTimeout(() => {
+        link.abort(this.cut(`nothing came for ${heartbeatTimeoutMs / 1_000} s`));
+      }, heartbeatTimeoutMs);
+    let silence = listen();
     try {
       link.signal.throwIfAborted();
-      const options = { headers: this.#headers, signal: link.signal, timeoutMs: 0 };
-      for await (const message of createClient(ManagedAgentRuntime, this.#transport).streamEvents(request, options)) {
+      const { streamEvents } = createClient(ManagedAgentRuntime, this.transport);
+      const how = { headers: this.#headers, signal: link.signal, timeoutMs: 0 };
+      for await (const message of streamEvents({ ...place, sessionId }, how)) {
+        clearTimeout(silence);
         this.#answered = true;
         yield message;
+        silence = listen();
       }
     } catch (failure) {
       link.signal.throwIfAborted();
       throw this.#error(failure);
     } finally {
+      clearTimeout(silence);
       link.abort();
-      link.release();
     }
   }
 
+  /** The error of a stream that is over while its session is not. */
+  cut(why: string): NoAnswerError {
+    return new NoAnswerError(`${this.#address}: ${why}`);
+  }
+
+  get #address(): string {
+    return this.options.address ?? "this address";
+  }
+
   #error(failure: unknown): ManagedAgentsError {
-    const error = errorOf(failure, this.address, this.#answered);
+    const error = errorOf(failure, this.#address, this.#answered);
     this.#answered ||= !(error instanceof NoAnswerError || error instanceof DeadlineExceededError);
     return error;
   }
+}
+
+function newId(): string {
+  // Not randomUUID: a page that came by http has none.
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

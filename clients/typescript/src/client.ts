@@ -1,33 +1,26 @@
 /** The client: one method for each call, with a request id of its own for each that changes something. */
 
+import type { Message as ProtoMessage } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { Answers } from "./answers.js";
 import { Calls, type ClientOptions } from "./calls.js";
 import { type Definition, type Environment, type Overrides, parse } from "./definition.js";
 import { PromiseBrokenError } from "./errors.js";
 import { type Message, userEvent } from "./events.js";
-import { Follow, type FollowItem, type FollowOptions, streamRequest } from "./follow.js";
+import { Follow, type FollowItem, type FollowOptions } from "./follow.js";
 import { type Agent, AgentDefinitionSchema } from "./gen/managedagents/v1/agent_pb.js";
 import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
 import {
-  type CreateResponse,
-  type InterruptResponse,
+  type ListAgentsRequest,
   type ListAgentsResponse,
+  type ListEventsRequest,
   type ListEventsResponse,
+  type ListSessionsRequest,
   type ListSessionsResponse,
   ManagedAgentRuntime,
-  type PauseResponse,
-  type ResumeResponse,
-  type StartSessionResponse,
-  type StatusResponse,
   type StreamEventsResponse,
 } from "./gen/managedagents/v1/service_pb.js";
-import {
-  EnvironmentConfigSchema,
-  type Session,
-  SessionOverridesSchema,
-  type SessionStatus,
-} from "./gen/managedagents/v1/session_pb.js";
+import { EnvironmentConfigSchema, type Session, SessionOverridesSchema } from "./gen/managedagents/v1/session_pb.js";
 import { Pages } from "./pages.js";
 import { Run, type RunOptions, type RunResult } from "./run.js";
 
@@ -61,39 +54,18 @@ export interface StartOptions extends ChangeOptions {
   metadata?: Record<string, string>;
 }
 
-/** What every list takes. */
-export interface ListOptions extends CallOptions {
-  /** Rows a page. 0: 50, of events 100. */
-  pageSize?: number;
-}
-
-/** A list that is filtered by what the caller said of its rows. */
-interface FilterOptions extends ListOptions {
-  /** Only those that have all of these entries. */
-  metadata?: Record<string, string>;
-}
+/** What a list takes: what its request has beside what the list itself sees to. */
+export type ListOptions<Request extends ProtoMessage, Given extends keyof Request = never> = CallOptions &
+  Partial<Omit<Request, keyof ProtoMessage | "pageToken" | Given>>;
 
 /** Which agents are listed. */
-export interface ListAgentsOptions extends FilterOptions {
-  /** Also archived ones. */
-  includeArchived?: boolean;
-}
+export type ListAgentsOptions = ListOptions<ListAgentsRequest>;
 
 /** Which sessions are listed. */
-export interface ListSessionsOptions extends FilterOptions {
-  /** Only this agent's. */
-  agentId?: string;
-  /** Only those whose status is one of these. Empty: any. */
-  statuses?: SessionStatus[];
-}
+export type ListSessionsOptions = ListOptions<ListSessionsRequest>;
 
 /** Which events are listed. */
-export interface ListEventsOptions extends ListOptions {
-  /** Those with a higher seq. */
-  fromSeq?: bigint;
-  /** Only these kinds, say `agent.message`. Empty: all. */
-  kinds?: string[];
-}
+export type ListEventsOptions = ListOptions<ListEventsRequest, "sessionId">;
 
 /**
  * A client of one managed agents server. Where there is Node.js, `connect` of `managedagents/node` makes it; elsewhere
@@ -106,101 +78,89 @@ export interface ListEventsOptions extends ListOptions {
  */
 export class Client {
   readonly #calls: Calls;
-  readonly #heartbeatTimeoutMs: number;
   readonly #answers = new Answers();
 
   constructor(transport: Transport, options: ClientOptions = {}) {
     this.#calls = new Calls(transport, options);
-    this.#heartbeatTimeoutMs = options.heartbeatTimeoutMs ?? 30_000;
   }
 
   /** Aborted by `close`. */
   get closed(): AbortSignal {
-    return this.#calls.closed;
+    return this.#calls.closing.signal;
   }
 
   /** End all calls, those under way and those to come. */
   close(): void {
-    this.#calls.close();
+    this.#calls.closing.abort(new DOMException("The client is closed.", "AbortError"));
   }
 
   // The ten calls of the trait.
 
   /** Create an agent. The definition may be plain values. */
-  async create(definition: Definition, options: ChangeOptions = {}): Promise<CreateResponse> {
-    const request = { definition: parse(AgentDefinitionSchema, definition), requestId: idOf(options) };
+  async create(definition: Definition, options: ChangeOptions = {}) {
+    const request = { ...options, definition: parse(AgentDefinitionSchema, definition) };
     return this.#calls.unary(method.create, request, options.signal);
   }
 
   /** Start a session. Its log begins with the events of `initial` and then `message`, in the same write. */
-  async startSession(agentId: string, options: StartOptions = {}): Promise<StartSessionResponse> {
-    const { message, initial = [], version, overrides, environment, metadata } = options;
+  async startSession(agentId: string, options: StartOptions = {}) {
+    const { message, initial = [], overrides, environment } = options;
     const request = {
+      ...options,
       agentId,
-      version,
       overrides: parse(SessionOverridesSchema, overrides),
       environment: parse(EnvironmentConfigSchema, environment),
-      metadata,
       initialEvents: [...initial, ...(message === undefined ? [] : [message])].map(userEvent),
-      requestId: idOf(options),
     };
     return this.#calls.unary(method.startSession, request, options.signal);
   }
 
   /** Send an event, or a text as a user.message. Returns its seq: it is in the log. */
   async send(sessionId: string, event: Message, options: ChangeOptions = {}): Promise<bigint> {
-    const request = { sessionId, event: userEvent(event), requestId: idOf(options) };
+    const request = { ...options, sessionId, event: userEvent(event) };
     return (await this.#calls.unary(method.sendEvent, request, options.signal)).seq;
   }
 
   /** Follow a session: all events after `fromSeq`, then what comes, across cuts and restarts of the server. */
-  follow(sessionId: string, options?: FollowOptions & { deltas?: false }): Follow;
+  follow(sessionId: string, options?: FollowOptions & { deltas?: false; turn?: undefined }): Follow;
   follow(sessionId: string, options: FollowOptions): Follow<FollowItem>;
   follow(sessionId: string, options: FollowOptions = {}): Follow<FollowItem> {
-    return new Follow(this.#calls, sessionId, options, this.#heartbeatTimeoutMs);
+    return new Follow(this.#calls, sessionId, options);
   }
 
   /** One stream of a session, message by message, as the server sends it: until it ends or is cut. */
   stream(sessionId: string, options: FollowOptions = {}): AsyncGenerator<StreamEventsResponse, void> {
-    return this.#calls.stream(streamRequest(sessionId, options), options.signal);
+    return this.#calls.stream(sessionId, options);
   }
 
   /** Stop the turn that runs; with `dropQueued` also drop the messages that wait. The session lives on. */
-  async interrupt(
-    sessionId: string,
-    options: ChangeOptions & { dropQueued?: boolean } = {},
-  ): Promise<InterruptResponse> {
-    const request = { sessionId, dropQueued: options.dropQueued, requestId: idOf(options) };
-    return this.#calls.unary(method.interrupt, request, options.signal);
+  async interrupt(sessionId: string, options: ChangeOptions & { dropQueued?: boolean } = {}) {
+    return this.#calls.unary(method.interrupt, { ...options, sessionId }, options.signal);
   }
 
   /** Let nothing new start. Holds until `resume`, also across a restart of the server. */
-  async pause(sessionId: string, options: ChangeOptions = {}): Promise<PauseResponse> {
-    const request = { sessionId, requestId: idOf(options) };
-    return this.#calls.unary(method.pause, request, options.signal);
+  async pause(sessionId: string, options: ChangeOptions = {}) {
+    return this.#calls.unary(method.pause, { ...options, sessionId }, options.signal);
   }
 
   /** End a pause. */
-  async resume(sessionId: string, options: ChangeOptions = {}): Promise<ResumeResponse> {
-    const request = { sessionId, requestId: idOf(options) };
-    return this.#calls.unary(method.resume, request, options.signal);
+  async resume(sessionId: string, options: ChangeOptions = {}) {
+    return this.#calls.unary(method.resume, { ...options, sessionId }, options.signal);
   }
 
   /** Where a session stands, and what it waits for. */
-  async status(sessionId: string, options: CallOptions = {}): Promise<StatusResponse> {
+  async status(sessionId: string, options: CallOptions = {}) {
     return this.#calls.unary(method.status, { sessionId }, options.signal);
   }
 
   /** End a session for good; its log stays readable. Returns the seq of status.archived. */
   async archive(sessionId: string, options: ChangeOptions = {}): Promise<bigint> {
-    const request = { sessionId, requestId: idOf(options) };
-    return (await this.#calls.unary(method.archive, request, options.signal)).seq;
+    return (await this.#calls.unary(method.archive, { ...options, sessionId }, options.signal)).seq;
   }
 
   /** Delete a session and all its data. */
   async deleteSession(sessionId: string, options: ChangeOptions = {}): Promise<void> {
-    const request = { sessionId, requestId: idOf(options) };
-    await this.#calls.unary(method.deleteSession, request, options.signal);
+    await this.#calls.unary(method.deleteSession, { ...options, sessionId }, options.signal);
   }
 
   // The rest.
@@ -210,24 +170,20 @@ export class Client {
    * message: when the outcome is.
    */
   async run(sessionId: string, message: Message, options: RunOptions = {}): Promise<RunResult> {
-    const { requestId, signal } = options;
-    const seq = await this.send(sessionId, message, { requestId, signal });
+    const seq = await this.send(sessionId, message, options);
     return new Run(this, this.#answers, sessionId, seq, options).result();
   }
 
   /** One agent, in its newest version unless another is named. */
   async getAgent(agentId: string, options: CallOptions & { version?: bigint } = {}): Promise<Agent> {
-    const request = { agentId, version: options.version };
-    return there((await this.#calls.unary(method.getAgent, request, options.signal)).agent);
+    return there((await this.#calls.unary(method.getAgent, { ...options, agentId }, options.signal)).agent);
   }
 
   /** The agents, newest first. */
   listAgents(options: ListAgentsOptions = {}): Pages<Agent, ListAgentsResponse> {
-    const { signal, ...filter } = options;
-    return new Pages(
-      (pageToken) => this.#calls.unary(method.listAgents, { ...filter, pageToken }, signal),
-      (page) => page.agents,
-    );
+    const page = (pageToken?: string) =>
+      this.#calls.unary(method.listAgents, { ...options, pageToken }, options.signal);
+    return new Pages(page, ({ agents }) => agents);
   }
 
   /** Replace `version`, the newest, by a new one, and return its number. Sessions keep the version they have. */
@@ -237,15 +193,13 @@ export class Client {
     definition: Definition,
     options: ChangeOptions = {},
   ): Promise<bigint> {
-    const parsed = parse(AgentDefinitionSchema, definition);
-    const request = { agentId, version, definition: parsed, requestId: idOf(options) };
+    const request = { ...options, agentId, version, definition: parse(AgentDefinitionSchema, definition) };
     return (await this.#calls.unary(method.updateAgent, request, options.signal)).version;
   }
 
   /** Let an agent take no new sessions. */
   async archiveAgent(agentId: string, options: ChangeOptions = {}): Promise<void> {
-    const request = { agentId, requestId: idOf(options) };
-    await this.#calls.unary(method.archiveAgent, request, options.signal);
+    await this.#calls.unary(method.archiveAgent, { ...options, agentId }, options.signal);
   }
 
   /** One session. */
@@ -255,28 +209,17 @@ export class Client {
 
   /** The sessions, newest first. */
   listSessions(options: ListSessionsOptions = {}): Pages<Session, ListSessionsResponse> {
-    const { signal, ...filter } = options;
-    return new Pages(
-      (pageToken) => this.#calls.unary(method.listSessions, { ...filter, pageToken }, signal),
-      (page) => page.sessions,
-    );
+    const page = (pageToken?: string) =>
+      this.#calls.unary(method.listSessions, { ...options, pageToken }, options.signal);
+    return new Pages(page, ({ sessions }) => sessions);
   }
 
   /** The events that are in a session's log now, in order of seq. */
   listEvents(sessionId: string, options: ListEventsOptions = {}): Pages<SessionEvent, ListEventsResponse> {
-    const { signal, ...filter } = options;
-    const request = { sessionId, ...filter };
-    return new Pages(
-      (pageToken) => this.#calls.unary(method.listEvents, { ...request, pageToken }, signal),
-      (page) => page.events,
-    );
+    const page = (pageToken?: string) =>
+      this.#calls.unary(method.listEvents, { ...options, sessionId, pageToken }, options.signal);
+    return new Pages(page, ({ events }) => events);
   }
-}
-
-function idOf({ requestId }: ChangeOptions): string {
-  if (requestId !== undefined) return requestId;
-  // Not randomUUID: a page that came by http has none.
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** What an answer always holds. */

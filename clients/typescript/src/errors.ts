@@ -17,14 +17,7 @@ export interface FieldViolation {
 }
 
 /** What an error carries beside its message. */
-export interface ErrorDetails {
-  readonly reason?: string;
-  readonly code?: Code;
-  readonly violations?: readonly FieldViolation[];
-  readonly retryAfterMs?: number;
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly cause?: unknown;
-}
+export type ErrorDetails = Partial<Omit<ManagedAgentsError, "name" | "message" | "stack">>;
 
 /** A call that failed. Thrown itself only for a reason that this version of the client does not know. */
 export class ManagedAgentsError extends Error {
@@ -34,20 +27,16 @@ export class ManagedAgentsError extends Error {
   /** The gRPC status. Undefined: found before anything was sent, or after the call. */
   readonly code: Code | undefined;
   /** The bad fields of a refused request. */
-  readonly violations: readonly FieldViolation[];
+  readonly violations: readonly FieldViolation[] = [];
   /** After this time asking again may help. Undefined: the server did not say that waiting helps. */
   readonly retryAfterMs: number | undefined;
   /** What the server says beside the reason, say `limit` and `value`. */
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, string>> = {};
 
-  constructor(message: string, details: ErrorDetails = {}) {
-    super(message, { cause: details.cause });
+  constructor(message: string, { cause, ...details }: ErrorDetails = {}) {
+    super(message, { cause });
     this.name = new.target.name;
-    this.reason = details.reason;
-    this.code = details.code;
-    this.violations = details.violations ?? [];
-    this.retryAfterMs = details.retryAfterMs;
-    this.metadata = details.metadata ?? {};
+    Object.assign(this, details);
   }
 }
 
@@ -119,31 +108,3 @@ export class PromiseBrokenError extends ManagedAgentsError {}
 
 /** Plain values that are no definition, or no event: the message says why. Nothing was sent. */
 export class DefinitionError extends ManagedAgentsError {}
-
-/** The class of each reason. */
-export const BY_REASON: Readonly<Record<Reason, typeof ManagedAgentsError>> = {
-  INVALID_REQUEST: InvalidRequestError,
-  MALFORMED_REQUEST: InvalidRequestError,
-  INVALID_PAGE_TOKEN: InvalidRequestError,
-  NOT_IMPLEMENTED: NotImplementedByServerError,
-  AGENT_NOT_FOUND: NotFoundError,
-  SESSION_NOT_FOUND: NotFoundError,
-  TOOL_USE_NOT_FOUND: NotFoundError,
-  TOOL_USE_CLOSED: ToolUseClosedError,
-  SESSION_TERMINAL: SessionTerminalError,
-  AGENT_ARCHIVED: AgentArchivedError,
-  VERSION_CONFLICT: VersionConflictError,
-  REQUEST_ID_REUSED: RequestIdReusedError,
-  FROM_SEQ_BEYOND_HEAD: FromSeqBeyondHeadError,
-  LOG_REPLACED: LogReplacedError,
-  LIMIT_EXCEEDED: LimitExceededError,
-  PROVIDER_UNUSABLE: ProviderUnusableError,
-  TOOL_UNUSABLE: ToolUnusableError,
-  OUTCOME_ACTIVE: OutcomeActiveError,
-  UNAUTHENTICATED: UnauthenticatedError,
-  EVENT_UNREADABLE: EventUnreadableError,
-  INTERNAL: ServerFaultError,
-  LOG_UNAVAILABLE: UnavailableError,
-  DRAINING: UnavailableError,
-  DEADLINE_EXCEEDED: DeadlineExceededError,
-};

@@ -1,10 +1,9 @@
 /** Following a session: one unbroken run of events, over as many streams as it takes. */
 
 import { create } from "@bufbuild/protobuf";
-import { Linked, sleep } from "./abort.js";
-import { Backoff } from "./backoff.js";
+import { linked, sleep } from "./abort.js";
 import type { Calls } from "./calls.js";
-import { DeadlineExceededError, ManagedAgentsError, NoAnswerError, PromiseBrokenError } from "./errors.js";
+import { DeadlineExceededError, ManagedAgentsError, PromiseBrokenError } from "./errors.js";
 import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
 import type { StreamEventsResponse } from "./gen/managedagents/v1/service_pb.js";
 import {
@@ -14,11 +13,13 @@ import {
   type StreamEnded,
   StreamEndedSchema,
   StreamEndReason,
+  type StreamTurn,
 } from "./gen/managedagents/v1/stream_pb.js";
+import { Patience } from "./patience.js";
 import { isPassing } from "./status.js";
 
-/** What a follow with deltas yields; `$typeName` tells which it is. */
-export type FollowItem = SessionEvent | StreamDelta | StreamDeltaDiscarded;
+/** What a follow with deltas, or of a turn, yields; `$typeName` tells which it is. */
+export type FollowItem = SessionEvent | StreamDelta | StreamDeltaDiscarded | StreamTurn;
 
 /** How a session is followed. */
 export interface FollowOptions {
@@ -30,6 +31,11 @@ export interface FollowOptions {
   logId?: string;
   /** Also what a model is in the middle of saying. */
   deltas?: boolean;
+  /**
+   * The seq of a message or an outcome: only the events of its turn, and where it stands as `StreamTurn`, until it is
+   * over. Unless given, the whole session.
+   */
+  turn?: bigint;
   /** Ends the follow: its reason is thrown. */
   signal?: AbortSignal;
 }
@@ -43,56 +49,33 @@ export interface FollowOptions {
  *
  * With deltas the items are also `StreamDelta` and `StreamDeltaDiscarded`. When a stream is cut in the middle of a
  * response, a `StreamDeltaDiscarded` for it comes out here: what the next stream tells of it starts over.
+ *
+ * Of a turn the items are also `StreamTurn`, and it is over with the turn.
  */
 export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIterableIterator<Item, undefined> {
-  readonly #calls: Calls;
-  readonly #options: FollowOptions;
-  readonly #heartbeatTimeoutMs: number;
-  readonly #stop: Linked;
-  readonly #backoff = new Backoff();
-  readonly #items: AsyncGenerator<FollowItem, undefined>;
-  #throughSeq: bigint | undefined;
-  #logId: string | undefined;
-  #caughtUp = false;
-  #ended: StreamEnded | undefined;
+  /** Everything up to this seq was yielded or filtered: where to go on. Undefined: live only, and not connected yet. */
+  throughSeq: bigint | undefined;
+  /** The history that the seqs belong to. Undefined: not known yet. */
+  logId: string | undefined;
+  /** The head of the log was reached once. */
+  caughtUp = false;
+  /** How the session's events ended for good. Undefined: they did not, as far as is known. */
+  ended: StreamEnded | undefined;
+  readonly #stop: AbortController;
+  readonly #patience = new Patience();
+  readonly #items = this.#run();
   #left = false;
-  #lostAt: number | undefined;
   #halfTold: StreamDeltaDiscarded | undefined;
 
   /** Made by `Client.follow`. */
   constructor(
-    calls: Calls,
+    private readonly calls: Calls,
     readonly sessionId: string,
-    options: FollowOptions,
-    heartbeatTimeoutMs: number,
+    private readonly options: FollowOptions,
   ) {
-    this.#calls = calls;
-    this.#options = options;
-    this.#heartbeatTimeoutMs = heartbeatTimeoutMs;
-    this.#stop = new Linked(options.signal);
-    this.#throughSeq = options.fromSeq === null ? undefined : (options.fromSeq ?? 0n);
-    this.#logId = options.logId;
-    this.#items = this.#run();
-  }
-
-  /** Everything up to this seq was yielded or filtered: where to go on. Undefined: live only, and not connected yet. */
-  get throughSeq(): bigint | undefined {
-    return this.#throughSeq;
-  }
-
-  /** The history that the seqs belong to. Undefined: not known yet. */
-  get logId(): string | undefined {
-    return this.#logId;
-  }
-
-  /** The head of the log was reached once. */
-  get caughtUp(): boolean {
-    return this.#caughtUp;
-  }
-
-  /** How the session's events ended for good. Undefined: they did not, as far as is known. */
-  get ended(): StreamEnded | undefined {
-    return this.#ended;
+    this.#stop = linked(options.signal);
+    this.throughSeq = options.fromSeq === null ? undefined : (options.fromSeq ?? 0n);
+    this.logId = options.logId;
   }
 
   [Symbol.asyncIterator](): this {
@@ -109,95 +92,59 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
     this.#left = true;
     // A generator takes notice of its end only between two items; the signal ends its wait for the next one.
     this.#stop.abort();
-    this.#stop.release();
     await this.#items.return(undefined);
     return { done: true, value: undefined };
   }
 
   async *#run(): AsyncGenerator<FollowItem, undefined> {
+    const { signal } = this.#stop;
+    let delay: number | undefined = 0;
     try {
-      while (this.#ended === undefined) {
-        const link = new Linked(this.#stop.signal);
-        const place = { ...this.#options, fromSeq: this.#throughSeq ?? null, logId: this.#logId };
-        const stream = this.#calls.stream(streamRequest(this.sessionId, place), link.signal);
-        let delay: number;
+      for (;;) {
+        const place = { ...this.options, fromSeq: this.throughSeq ?? null, logId: this.logId, signal };
         try {
-          while (this.#isGoingOn()) yield* this.#take(await this.#read(stream, link));
-          return;
+          if (delay > 0) await sleep(delay, signal);
+          for await (const { message } of this.calls.stream(this.sessionId, place)) {
+            yield* this.#take(message);
+            if (message.case === "ended") return;
+          }
+          throw this.calls.cut("the stream closed without saying why");
         } catch (failure) {
           if (this.#left) return;
-          this.#stop.signal.throwIfAborted();
-          if (this.#isDeleted(failure)) return;
+          signal.throwIfAborted();
           delay = this.#delayAfter(failure);
-        } finally {
-          link.abort();
-          link.release();
-          await stream.return();
+          if (delay === undefined) return;
         }
         if (this.#halfTold) yield this.#halfTold;
         this.#halfTold = undefined;
-        await sleep(delay, this.#stop.signal);
       }
     } finally {
-      this.#stop.release();
+      this.#stop.abort();
     }
   }
 
-  // A method, because the compiler does not see that #take may set it.
-  #isGoingOn(): boolean {
-    return this.#ended === undefined;
-  }
-
-  /** Whether the session, which was there, was deleted while no stream was open to say so. */
-  #isDeleted(failure: unknown): boolean {
-    if (!(failure instanceof ManagedAgentsError) || failure.reason !== "SESSION_NOT_FOUND") return false;
-    if (this.#logId === undefined || this.#throughSeq === undefined) return false;
-    const ended = { reason: StreamEndReason.DELETED, lastSeq: this.#throughSeq, final: true };
-    this.#ended = create(StreamEndedSchema, ended);
-    return true;
-  }
-
-  /** Milliseconds to wait before the next stream. Throws what another stream would not mend. */
-  #delayAfter(failure: unknown): number {
+  /** Milliseconds to wait before the next stream; undefined: the session was deleted while none was open to say so. */
+  #delayAfter(failure: unknown): number | undefined {
     if (!(failure instanceof ManagedAgentsError)) throw failure;
-    const now = performance.now();
-    this.#lostAt ??= now;
-    const delay = this.#backoff.next(failure.retryAfterMs);
-    // Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
-    const passing = failure instanceof DeadlineExceededError || isPassing(failure);
-    if (!passing || now - this.#lostAt + delay > this.#calls.patienceMs) throw failure;
-    return delay;
-  }
-
-  async #read(stream: AsyncIterator<StreamEventsResponse, void>, link: Linked): Promise<StreamEventsResponse> {
-    const silent = setTimeout(() => {
-      link.abort(this.#cut(`nothing came for ${this.#heartbeatTimeoutMs / 1_000} s`));
-    }, this.#heartbeatTimeoutMs);
-    try {
-      const { done, value } = await stream.next();
-      if (done) throw this.#cut("the stream closed without saying why");
-      return value;
-    } finally {
-      clearTimeout(silent);
+    const wasThere = this.logId !== undefined && this.throughSeq !== undefined;
+    if (wasThere && failure.reason === "SESSION_NOT_FOUND") {
+      const ended = { reason: StreamEndReason.DELETED, lastSeq: this.throughSeq, final: true };
+      this.ended = create(StreamEndedSchema, ended);
+      return undefined;
     }
-  }
-
-  /** The stream is over and the session is not: go on with another one. */
-  #cut(why: string): NoAnswerError {
-    return new NoAnswerError(`${this.#calls.address}: ${why}`);
+    // Nobody gave this call a deadline here: one that passed was a proxy's, and ends a stream like any cut.
+    if (!(failure instanceof DeadlineExceededError) && !isPassing(failure)) throw failure;
+    return this.#patience.next(failure, this.calls.patienceMs);
   }
 
   /** What a message has for the caller. A kind of message that is not known here has nothing. */
-  *#take({ message }: StreamEventsResponse): Generator<FollowItem> {
-    if (message.case !== "opened") {
-      // A stream that only ever opens is no better than none.
-      this.#backoff.reset();
-      this.#lostAt = undefined;
-    }
+  *#take(message: StreamEventsResponse["message"]): Generator<FollowItem> {
+    // A stream that only ever opens is no better than none.
+    if (message.case !== "opened") this.#patience.reset();
     switch (message.case) {
       case "opened":
-        this.#logId = message.value.logId;
-        this.#throughSeq ??= message.value.headSeq;
+        this.logId = message.value.logId;
+        this.throughSeq ??= message.value.headSeq;
         break;
       case "batch":
         for (const event of message.value.events) {
@@ -206,7 +153,7 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
         this.#move(message.value.throughSeq);
         break;
       case "caughtUp":
-        this.#caughtUp = true;
+        this.caughtUp = true;
         break;
       case "delta": {
         const { responseId, attempt } = message.value;
@@ -221,31 +168,28 @@ export class Follow<Item extends FollowItem = SessionEvent> implements AsyncIter
       case "progress":
         this.#move(message.value.throughSeq);
         break;
+      case "turn":
+        yield message.value;
+        break;
       case "ended":
-        if (!message.value.final) throw this.#cut("the server is shutting down");
-        this.#ended = message.value;
+        if (!message.value.final) throw this.calls.cut("the server is shutting down");
+        this.ended = message.value;
     }
   }
 
   #move(throughSeq: bigint): void {
-    if (throughSeq > (this.#throughSeq ?? 0n)) this.#throughSeq = throughSeq;
+    if (throughSeq > (this.throughSeq ?? 0n)) this.throughSeq = throughSeq;
   }
 
   /** Whether the event is new. The seq moves before the caller gets the event. */
-  #advance(event: SessionEvent): boolean {
-    const after = this.#throughSeq ?? 0n;
-    if (event.seq <= after) return false;
-    if (!this.#options.kinds?.length && event.seq !== after + 1n) {
-      throw new PromiseBrokenError(`seq ${event.seq} came after ${after} in ${this.sessionId}`);
+  #advance({ seq, responseId }: SessionEvent): boolean {
+    const after = this.throughSeq ?? 0n;
+    if (seq <= after) return false;
+    if (!this.options.kinds?.length && !this.options.turn && seq !== after + 1n) {
+      throw new PromiseBrokenError(`seq ${seq} came after ${after} in ${this.sessionId}`);
     }
-    if (event.responseId === this.#halfTold?.responseId) this.#halfTold = undefined;
-    this.#throughSeq = event.seq;
+    if (responseId === this.#halfTold?.responseId) this.#halfTold = undefined;
+    this.throughSeq = seq;
     return true;
   }
-}
-
-/** The request of one stream. */
-export function streamRequest(sessionId: string, options: FollowOptions) {
-  const { fromSeq = 0n, kinds = [], deltas = false, logId } = options;
-  return { sessionId, fromSeq: fromSeq ?? undefined, includeDeltas: deltas, kinds: [...kinds], logId };
 }

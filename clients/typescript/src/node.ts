@@ -1,7 +1,7 @@
 /** The client where there is Node.js: gRPC over a connection of its own. */
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type ClientHttp2Stream, constants, type Http2Session } from "node:http2";
+import { type ClientHttp2Stream, constants } from "node:http2";
 import { connect as connectPlain, isIP, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import type { Interceptor } from "@connectrpc/connect";
@@ -41,7 +41,6 @@ export function connect(address: string, options: ConnectOptions = {}): Client {
 
 /** Connections, one at a time, and the streams of their calls, with two things mended that Connect leaves to Node.js. */
 class Connection extends Http2SessionManager {
-  readonly #heard = new WeakSet<Http2Session>();
   readonly #signals = new AsyncLocalStorage<AbortSignal>();
 
   /** Calls by way of this get to know the signal that their end aborts. */
@@ -51,10 +50,7 @@ class Connection extends Http2SessionManager {
     const stream = await super.request(...given);
     // Connect stops listening to a connection that it replaces, and Node.js may tell of its error only then; an error
     // that nobody listens to would end the process.
-    if (stream.session && !this.#heard.has(stream.session)) {
-      this.#heard.add(stream.session);
-      stream.session.on("error", () => undefined);
-    }
+    if (!stream.session?.listeners("error").includes(ignore)) stream.session?.on("error", ignore);
     // Connect leaves what a cancelled or refused call has not read, and Node.js keeps a stream that has something left to
     // read, and with it the process.
     const leave = (): void => {
@@ -69,21 +65,21 @@ class Connection extends Http2SessionManager {
   }
 }
 
+function ignore(): void {
+  // What it ends is told to the calls under way.
+}
+
 /** A socket that gives up when it is not connected in time: an address that swallows what is sent holds one for minutes. */
 function socketTo({ hostname, port }: URL, tls: boolean | ConnectionOptions, ms: number): Socket {
   const host = hostname.replace(/^\[|\]$/g, "");
-  const name = isIP(host) ? {} : { servername: host };
+  const servername = isIP(host) ? {} : { servername: host };
   const socket =
     tls === false
       ? connectPlain(Number(port || 80), host)
-      : connectTls(Number(port || 443), host, { ALPNProtocols: ["h2"], ...name, ...(tls === true ? {} : tls) });
-  const timer = setTimeout(() => {
+      : connectTls(Number(port || 443), host, { ALPNProtocols: ["h2"], ...servername, ...(tls === true ? {} : tls) });
+  socket.setTimeout(ms, () => {
     socket.destroy(Object.assign(new Error(`no connection after ${ms / 1_000} s`), { code: "ETIMEDOUT" }));
-  }, ms);
-  for (const event of [tls === false ? "connect" : "secureConnect", "close"]) {
-    socket.once(event, () => {
-      clearTimeout(timer);
-    });
-  }
+  });
+  socket.once(tls === false ? "connect" : "secureConnect", () => socket.setTimeout(0));
   return socket;
 }

@@ -2,25 +2,18 @@
 
 /** All items of a list, asked for a page at a time while they are read; or one page by itself. */
 export class Pages<Item, Page extends { nextPageToken: string }> implements AsyncIterable<Item> {
-  readonly #ask: (pageToken: string) => Promise<Page>;
-  readonly #itemsOf: (page: Page) => readonly Item[];
-
   /** Made by the lists of `Client`. */
-  constructor(ask: (pageToken: string) => Promise<Page>, itemsOf: (page: Page) => readonly Item[]) {
-    this.#ask = ask;
-    this.#itemsOf = itemsOf;
-  }
-
-  /** One page: the first, or the one that `nextPageToken` of the page before names. */
-  page(pageToken = ""): Promise<Page> {
-    return this.#ask(pageToken);
-  }
+  constructor(
+    /** One page: the first, or the one that `nextPageToken` of the page before names. */
+    readonly page: (pageToken?: string) => Promise<Page>,
+    private readonly itemsOf: (page: Page) => readonly Item[],
+  ) {}
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Item, void> {
     let pageToken = "";
     do {
       const page = await this.page(pageToken);
-      yield* this.#itemsOf(page);
+      yield* this.itemsOf(page);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
   }

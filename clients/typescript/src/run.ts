@@ -2,41 +2,43 @@
 
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { Tasks, unlessAborted } from "./abort.js";
-import type { Answers, Tools } from "./answers.js";
-import type { Client } from "./client.js";
+import { linked, unlessAborted } from "./abort.js";
+import { type Answers, ask, type Handler, STOPPED, type Tools } from "./answers.js";
+import type { ChangeOptions, Client } from "./client.js";
 import { ManagedAgentsError, NotFoundError } from "./errors.js";
-import { stopReasonOf, text, textOf } from "./events.js";
-import type { Follow } from "./follow.js";
+import { confirmationEvent, resultEvent, stopReasonOf, text } from "./events.js";
 import type { SessionEvent } from "./gen/managedagents/v1/event_pb.js";
 import { type Usage, UsageSchema } from "./gen/managedagents/v1/model_pb.js";
-import { type ErrorEvent, ErrorNext, type StatusIdle } from "./gen/managedagents/v1/status_event_pb.js";
-import { StreamEndReason } from "./gen/managedagents/v1/stream_pb.js";
-import { ToolConfirmation, type UserEvent, type UserToolConfirmation } from "./gen/managedagents/v1/user_event_pb.js";
-import { addUsage } from "./usage.js";
-import { confirmationEvent, resultEvent, type ToolUse, useOf, useThatWaits } from "./uses.js";
+import { type PendingAction, PendingActionKind } from "./gen/managedagents/v1/session_pb.js";
+import type { ErrorEvent } from "./gen/managedagents/v1/status_event_pb.js";
+import {
+  type StreamTurn,
+  type TurnResult,
+  TurnResultSchema,
+  TurnStopReason,
+} from "./gen/managedagents/v1/stream_pb.js";
+import type { UserEvent } from "./gen/managedagents/v1/user_event_pb.js";
 
 /**
  * Decides on a use that waits for permission: true (or a promise of it) allows it; anything else denies it, and a text is
  * told to the model. The signal is aborted when nobody waits for the decision any more.
  */
-export type Confirm = (use: ToolUse, context: { readonly signal: AbortSignal }) => unknown;
+export type Confirm = (action: PendingAction, context: { readonly signal: AbortSignal }) => unknown;
 
 /** Is given each event of the turn; a promise that it returns is awaited before the next event. */
 export type OnEvent = (event: SessionEvent) => unknown;
 
-/** How a run answers what its turn asks for. */
-export interface RunOptions {
+/**
+ * How a run answers what its turn asks for. The request id is the message's; the signal ends the run, and its handlers,
+ * and leaves the session as it is.
+ */
+export interface RunOptions extends ChangeOptions {
   /** What answers a custom tool use, or a built-in one that runs at the client, by the tool's name. */
   tools?: Tools;
   /** Decides a use that waits for permission. */
   confirm?: Confirm;
   /** Is given each event of the turn. */
   onEvent?: OnEvent;
-  /** Of the message that is sent; one is made unless given. */
-  requestId?: string;
-  /** Ends the run, and its handlers, and leaves the session as it is: the signal's reason is thrown. */
-  signal?: AbortSignal;
 }
 
 /** How the turn of a message ended, or an outcome. */
@@ -54,7 +56,7 @@ export interface RunResult {
   text: string;
   /** The events of the turn, or of the outcome's turns, in order of seq. */
   events: SessionEvent[];
-  /** What the turn cost, zero where it did not end with status.idle; of an outcome, what its turns cost. */
+  /** What the turn cost, or the outcome's turns. */
   usage: Usage;
   /** The last error of the turn that it did not go on from. Undefined: there was none. */
   error: ErrorEvent | undefined;
@@ -65,216 +67,161 @@ export interface RunResult {
 // What answers to a use that nobody waits for any more. The stream says how the turn goes on, or that it is over.
 const TOO_LATE: ReadonlySet<string | undefined> = new Set(["TOOL_USE_CLOSED", "SESSION_TERMINAL", "SESSION_NOT_FOUND"]);
 const REFUSED: ReadonlySet<Code | undefined> = new Set([Code.InvalidArgument, Code.ResourceExhausted]);
+// A kind of action that is not known here is nothing that a handler answers.
+const RESULTS: ReadonlySet<unknown> = new Set([PendingActionKind.CUSTOM_TOOL_RESULT, PendingActionKind.TOOL_RESULT]);
+
+type Work = (signal: AbortSignal) => Promise<unknown>;
 
 /** One message's turn (or an outcome's turns), from its seq to its end. */
 export class Run {
-  readonly #client: Client;
-  readonly #answers: Answers;
-  readonly #sessionId: string;
-  readonly #options: RunOptions;
-  readonly #tasks: Tasks;
-  readonly #result: RunResult;
-  readonly #turns: Set<bigint>;
-  readonly #toConfirm = new Map<string, ToolUse>();
+  readonly #stop: AbortController;
+  readonly #events: SessionEvent[] = [];
+  /** By the id of the use, and what it waits for. */
   readonly #atWork = new Map<string, AbortController>();
-  #isOutcome = false;
-  /** The outcome's first turn has begun. */
-  #isTowards = false;
-  #saidIn = "";
+  readonly #begun: Promise<void>[] = [];
 
-  constructor(client: Client, answers: Answers, sessionId: string, seq: bigint, options: RunOptions) {
-    this.#client = client;
-    this.#answers = answers;
-    this.#sessionId = sessionId;
-    this.#options = options;
-    this.#tasks = new Tasks(options.signal);
-    this.#turns = new Set([seq]);
-    const usage = create(UsageSchema);
-    this.#result = { seq, stopReason: "", text: "", events: [], usage, error: undefined, waitsFor: [] };
+  constructor(
+    private readonly client: Client,
+    private readonly answers: Answers,
+    private readonly sessionId: string,
+    private readonly seq: bigint,
+    private readonly options: RunOptions,
+  ) {
+    this.#stop = linked(options.signal);
   }
 
   /** Follow the turn to its end. */
   async result(): Promise<RunResult> {
     try {
-      await this.#answerEarlier();
-      await this.#follow();
-      return this.#result;
+      const result = (await this.#follow()) ?? create(TurnResultSchema);
+      const { text, usage = create(UsageSchema), error, waitsFor } = result;
+      const stopReason = result.stopReason ? stopReasonOf(result) : "deleted";
+      return { seq: this.seq, stopReason, text, events: this.#events, usage, error, waitsFor };
     } finally {
       // What is still at work answers a use that the end of the turn has closed.
-      await this.#tasks.end();
+      this.#stop.abort();
+      await Promise.all(this.#begun);
     }
   }
 
-  /** An earlier turn that waits keeps ours from beginning. Uses of our own are met again in the stream. */
-  async #answerEarlier(): Promise<void> {
+  /** How the turn ended, or that it waits for others. Undefined: its session was deleted. */
+  async #follow(): Promise<TurnResult | undefined> {
+    const { signal } = this.#stop;
+    let result: TurnResult | undefined;
     try {
-      const status = await this.#client.status(this.#sessionId, { signal: this.#tasks.signal });
-      for (const action of status.pendingActions) {
-        if (action.seq < this.#result.seq) this.#look(useThatWaits(action));
+      const place = { fromSeq: this.seq - 1n, turn: this.seq, signal };
+      for await (const item of this.client.follow(this.sessionId, place)) {
+        if (item.$typeName === "managedagents.v1.SessionEvent") await this.#keep(item);
+        if (item.$typeName !== "managedagents.v1.StreamTurn") continue;
+        this.#answer(item.pendingActions);
+        result = item.result;
+        if (this.#isGivenBack(item)) return result;
       }
     } catch (error) {
-      // Deleted after it took our message: following it tells the same.
-      if (!(error instanceof NotFoundError)) throw error;
-    }
-  }
-
-  async #follow(): Promise<void> {
-    const options = { fromSeq: this.#result.seq - 1n, signal: this.#tasks.signal };
-    const events = this.#client.follow(this.#sessionId, options);
-    try {
-      for (let event = await this.#next(events); event; event = await this.#next(events)) {
-        // What a message's turn within the outcome led to is judged for the outcome.
-        const isOurs = this.#turns.has(event.turn) || (this.#isTowards && event.payload.case === "outcomeEvaluated");
-        this.#settle(event);
-        const use = useOf(event);
-        if (use) this.#look(use);
-        if (isOurs) await this.#keep(event);
-        if (this.#isOver(event, isOurs)) return;
-      }
-    } finally {
-      await events.return();
-    }
-    if (events.ended) this.#result.stopReason = StreamEndReason[events.ended.reason].toLowerCase();
-  }
-
-  /** Undefined: the session is over. */
-  async #next(events: Follow): Promise<SessionEvent | undefined> {
-    try {
-      return (await events.next()).value;
-    } catch (error) {
-      this.#tasks.signal.throwIfAborted();
-      if (!(error instanceof NotFoundError)) throw error;
+      signal.throwIfAborted();
       // It took our message, so it was deleted.
-      this.#result.stopReason = "deleted";
-      return undefined;
+      if (!(error instanceof NotFoundError)) throw error;
     }
+    return result?.stopReason === TurnStopReason.REQUIRES_ACTION ? undefined : result;
   }
 
-  /** Begin to answer a use, if there is something here that answers it; what there is not is left to others. */
-  #look(use: ToolUse): void {
-    const { confirm } = this.#options;
-    if (use.needsConfirmation) {
-      this.#toConfirm.set(use.id, use);
-      if (confirm) this.#start(use, (signal) => this.#decide(use, confirm, signal));
-    } else if (use.atClient) {
-      this.#begin(use);
-    }
-  }
-
-  #begin(use: ToolUse): void {
-    const { tools = {} } = this.#options;
-    // The model chose the name: what every object has is no handler.
-    const handler = Object.hasOwn(tools, use.name) ? tools[use.name] : undefined;
-    if (!handler || this.#answers.inHand(this.#sessionId, use.id)) return;
-    this.#start(use, async (signal) => {
-      const answer = await this.#answers.answer(this.#sessionId, use, handler, signal);
-      await this.#tell(resultEvent(use, answer.content, answer.isError), use, signal);
-      this.#answers.sent(this.#sessionId, use.id);
-    });
-  }
-
-  #start(use: ToolUse, work: (signal: AbortSignal) => Promise<void>): void {
-    this.#atWork.set(use.id, this.#tasks.start(work));
-  }
-
-  /** A use was confirmed, and its result is wanted now; or it was closed, and its handler works for nothing. */
-  #settle({ payload }: SessionEvent): void {
-    if (payload.case === "userToolConfirmation") this.#settleConfirmation(payload.value);
-    if (payload.case === "agentToolResult" || payload.case === "agentMcpToolResult") {
-      this.#atWork.get(payload.value.toolUseId)?.abort();
-    }
-  }
-
-  #settleConfirmation({ toolUseId, decision }: UserToolConfirmation): void {
-    const use = this.#toConfirm.get(toolUseId);
-    // It was decided before Status told of it: what is at work is its handler.
-    if (!use) return;
-    this.#toConfirm.delete(toolUseId);
-    // Somebody else was faster, and nobody need be asked any more; or it is our own decision that came back.
-    this.#atWork.get(toolUseId)?.abort();
-    this.#atWork.delete(toolUseId);
-    if (use.atClient && decision === ToolConfirmation.ALLOW) this.#begin(use);
+  /** Whether the turn waits beyond its deadline for what is not answered here, nor was answered by others since. */
+  #isGivenBack({ pendingActions, result }: StreamTurn): boolean {
+    const waits = pendingActions.filter(({ toolUseId }) => result?.waitsFor.includes(toolUseId));
+    return waits.length > 0 && !waits.some(({ toolUseId }) => this.#isAnsweredHere(toolUseId));
   }
 
   async #keep(event: SessionEvent): Promise<void> {
-    const { payload, responseId, response } = event;
-    this.#result.events.push(event);
-    if (this.#isOutcome && response?.usage) addUsage(this.#result.usage, response.usage);
-    if (payload.case === "agentMessage") {
-      const words = textOf(payload.value.content);
-      if (words) {
-        const goesOn = responseId !== "" && responseId === this.#saidIn;
-        this.#result.text = goesOn ? this.#result.text + words : words;
-        this.#saidIn = responseId;
-      }
-    } else if (payload.case === "error" && payload.value.next !== ErrorNext.TURN_GOES_ON) {
-      this.#result.error = payload.value;
-    }
-    await unlessAborted(() => this.#options.onEvent?.(event), this.#tasks.signal);
+    const { onEvent } = this.options;
+    this.#events.push(event);
+    if (onEvent) await this.#do((signal) => unlessAborted(() => onEvent(event), signal));
+    this.#stop.signal.throwIfAborted();
   }
 
-  #isOver({ payload, seq }: SessionEvent, isOurs: boolean): boolean {
-    switch (payload.case) {
-      case "statusIdle":
-        return this.#isOverAt(payload.value, isOurs);
-      case "statusCompleted":
-      case "statusFailed":
-      case "statusArchived":
-        this.#result.stopReason = payload.case.replace("status", "").toLowerCase();
-        return true;
-      case "userDefineOutcome":
-        this.#isOutcome ||= seq === this.#result.seq;
-        return false;
-      case "statusRunning":
-        this.#isTowards ||= isOurs && this.#isOutcome;
-        return false;
-      case "outcomeEvaluated":
-        if (isOurs && this.#isOutcome) this.#turns.add(seq);
-        else if (isOurs) this.#result.stopReason = "outcome_evaluated";
-        return isOurs && !this.#isOutcome;
-      default:
-        return false;
+  /** Work on what is waited for, and on nothing else. What nobody here can answer is left to others. */
+  #answer(pending: readonly PendingAction[]): void {
+    const wanted = new Map(pending.map((action) => [keyOf(action.toolUseId, action.kind), action]));
+    for (const [key, own] of this.#atWork) {
+      if (wanted.has(key)) continue;
+      // Decided, answered or closed, be it by us.
+      own.abort();
+      this.#atWork.delete(key);
+    }
+    for (const [key, action] of wanted) {
+      const work = this.#atWork.has(key) ? undefined : this.#workOn(action);
+      if (!work) continue;
+      const own = linked(this.#stop.signal);
+      this.#atWork.set(key, own);
+      this.#begun.push(this.#do(work, own));
     }
   }
 
-  #isOverAt(idle: StatusIdle, isOurs: boolean): boolean {
-    const reason = idle.stopReason?.reason;
-    if (reason?.case === "interrupted" && reason.value.droppedSeqs.includes(this.#result.seq)) {
-      this.#result.stopReason = "dropped";
-      return true;
-    }
-    // A message's turn comes next, and it is judged after that one.
-    if (this.#isTowards && reason?.case === "endTurn") return false;
-    if (!isOurs && (!this.#isTowards || reason?.case === "requiresAction")) return false;
-    const waitsFor = reason?.case === "requiresAction" ? reason.value.ids : [];
-    if (waitsFor.some((id) => this.#atWork.has(id) || this.#answers.inHand(this.#sessionId, id))) return false;
-    Object.assign(this.#result, { stopReason: stopReasonOf(idle), waitsFor });
-    if (!this.#isOutcome && idle.usage) this.#result.usage = idle.usage;
-    return true;
-  }
-
-  async #decide(use: ToolUse, confirm: Confirm, signal: AbortSignal): Promise<void> {
-    const decision = await unlessAborted(() => confirm(use, { signal }), signal);
-    const isAnswer = decision === true || typeof decision === "string";
-    await this.#send(confirmationEvent(use.id, isAnswer && decision), signal);
-  }
-
-  async #tell(answer: UserEvent, use: ToolUse, signal: AbortSignal): Promise<void> {
+  /** Work that can be stopped alone; what it throws ends the run. */
+  async #do(work: Work, own = linked(this.#stop.signal)): Promise<void> {
     try {
-      await this.#send(answer, signal);
+      await work(own.signal);
     } catch (error) {
-      if (!(error instanceof ManagedAgentsError) || !REFUSED.has(error.code)) throw error;
-      // The handler's result is too large, say. The model is told, rather than left waiting.
-      const told = text(`The tool ran, but its result was refused: ${error.message}`);
-      await this.#send(resultEvent(use, [told], true), signal);
+      if (!own.signal.aborted) this.#stop.abort(error);
+    } finally {
+      own.abort();
     }
   }
 
-  async #send(event: UserEvent, signal: AbortSignal): Promise<void> {
+  #workOn(action: PendingAction): Work | undefined {
+    const { tools = {}, confirm } = this.options;
+    if (action.kind === PendingActionKind.TOOL_CONFIRMATION) {
+      return confirm && ((signal) => this.#decide(action, confirm, signal));
+    }
+    // The model chose the name: what every object has is no handler.
+    const handler = Object.hasOwn(tools, action.name) ? tools[action.name] : undefined;
+    if (!handler || !RESULTS.has(action.kind) || this.answers.isInHand(this.#useOf(action.toolUseId))) return undefined;
+    return (signal) => this.#call(action, handler, signal);
+  }
+
+  #isAnsweredHere(useId: string): boolean {
+    const deciding = keyOf(useId, PendingActionKind.TOOL_CONFIRMATION);
+    return this.#atWork.has(deciding) || this.answers.isInHand(this.#useOf(useId));
+  }
+
+  #useOf(useId: string): string {
+    return `${this.sessionId} ${useId}`;
+  }
+
+  async #decide(action: PendingAction, confirm: Confirm, signal: AbortSignal): Promise<void> {
+    const decision = await unlessAborted(() => confirm(action, { signal }), signal);
+    const told = typeof decision === "string" ? decision : decision === true;
+    await this.#send(confirmationEvent(action.toolUseId, told), signal);
+  }
+
+  async #call(action: PendingAction, handler: Handler, signal: AbortSignal): Promise<void> {
+    const use = this.#useOf(action.toolUseId);
+    // Before anything is waited for: another run may meet the use, too.
+    let answer = this.answers.take(use);
     try {
-      await this.#client.send(this.#sessionId, event, { signal });
+      answer ??= await ask(handler, action, signal);
+      await this.#send(resultEvent(action, answer.content, answer.isError), signal, (why) => {
+        // The handler's result is too large, say. The model is told, rather than left waiting.
+        return resultEvent(action, [text(`The tool ran, but its result was refused: ${why}`)], true);
+      });
     } catch (error) {
-      if (!(error instanceof ManagedAgentsError) || !TOO_LATE.has(error.reason)) throw error;
+      this.answers.keep(use, answer ?? STOPPED);
+      throw error;
     }
   }
+
+  /** `otherwise`: what is sent instead of an answer that the server refuses. */
+  async #send(event: UserEvent, signal: AbortSignal, otherwise?: (why: string) => UserEvent): Promise<void> {
+    try {
+      await this.client.send(this.sessionId, event, { signal });
+    } catch (error) {
+      if (!(error instanceof ManagedAgentsError)) throw error;
+      if (TOO_LATE.has(error.reason)) return;
+      if (!otherwise || !REFUSED.has(error.code)) throw error;
+      await this.#send(otherwise(error.message), signal);
+    }
+  }
+}
+
+function keyOf(useId: string, kind: PendingActionKind): string {
+  return `${useId} ${kind}`;
 }

@@ -2,15 +2,39 @@
 
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
-import {
-  BY_REASON,
-  DeadlineExceededError,
-  type ErrorDetails,
-  ManagedAgentsError,
-  NoAnswerError,
-  NotThisServiceError,
-} from "./errors.js";
+import * as errors from "./errors.js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+
+/** The class of each reason. */
+const BY_REASON: Readonly<Record<errors.Reason, typeof errors.ManagedAgentsError>> = {
+  INVALID_REQUEST: errors.InvalidRequestError,
+  MALFORMED_REQUEST: errors.InvalidRequestError,
+  INVALID_PAGE_TOKEN: errors.InvalidRequestError,
+  NOT_IMPLEMENTED: errors.NotImplementedByServerError,
+  AGENT_NOT_FOUND: errors.NotFoundError,
+  SESSION_NOT_FOUND: errors.NotFoundError,
+  TOOL_USE_NOT_FOUND: errors.NotFoundError,
+  TOOL_USE_CLOSED: errors.ToolUseClosedError,
+  SESSION_TERMINAL: errors.SessionTerminalError,
+  AGENT_ARCHIVED: errors.AgentArchivedError,
+  VERSION_CONFLICT: errors.VersionConflictError,
+  REQUEST_ID_REUSED: errors.RequestIdReusedError,
+  FROM_SEQ_BEYOND_HEAD: errors.FromSeqBeyondHeadError,
+  LOG_REPLACED: errors.LogReplacedError,
+  LIMIT_EXCEEDED: errors.LimitExceededError,
+  PROVIDER_UNUSABLE: errors.ProviderUnusableError,
+  TOOL_UNUSABLE: errors.ToolUnusableError,
+  OUTCOME_ACTIVE: errors.OutcomeActiveError,
+  UNAUTHENTICATED: errors.UnauthenticatedError,
+  EVENT_UNREADABLE: errors.EventUnreadableError,
+  INTERNAL: errors.ServerFaultError,
+  LOG_UNAVAILABLE: errors.UnavailableError,
+  DRAINING: errors.UnavailableError,
+  DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+};
+
+// The server chose the name: what every object has is no reason.
+const CLASSES = new Map(Object.entries(BY_REASON));
 
 const DOMAIN = "managedagents";
 
@@ -21,30 +45,30 @@ const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Ab
 const BROKEN: ReadonlySet<Code> = new Set([Code.Internal, Code.DataLoss]);
 
 /** The error that a failed call throws. `answered`: this client has heard from the server before. */
-export function errorOf(cause: unknown, address: string, answered: boolean): ManagedAgentsError {
+export function errorOf(cause: unknown, address: string, answered: boolean): errors.ManagedAgentsError {
   const failure = ConnectError.from(cause);
   const details = detailsOf(failure);
   if (details.reason !== undefined) {
-    const known = Object.hasOwn(BY_REASON, details.reason) ? BY_REASON[details.reason as keyof typeof BY_REASON] : null;
-    return new (known ?? ManagedAgentsError)(failure.rawMessage, details);
+    return new (CLASSES.get(details.reason) ?? errors.ManagedAgentsError)(failure.rawMessage, details);
   }
   if (isCut(failure)) {
     const said = answered ? `no answer from the server at ${address}` : `no server at ${address}`;
-    return new NoAnswerError(failure.rawMessage ? `${said} (${failure.rawMessage})` : said, details);
+    return new errors.NoAnswerError(failure.rawMessage ? `${said} (${failure.rawMessage})` : said, details);
   }
   if (failure.code === Code.Unimplemented || (failure.code === Code.Unknown && !isStatus(failure))) {
     const said = `${address} is no managed agents server, or an older one`;
-    return new NotThisServiceError(`${said} (${failure.rawMessage})`, details);
+    return new errors.NotThisServiceError(`${said} (${failure.rawMessage})`, details);
   }
   if (failure.code === Code.DeadlineExceeded) {
-    return new DeadlineExceededError(`${address} did not answer in time; the call may have been applied`, details);
+    const said = `${address} did not answer in time; the call may have been applied`;
+    return new errors.DeadlineExceededError(said, details);
   }
-  return new ManagedAgentsError(failure.message, details);
+  return new errors.ManagedAgentsError(failure.message, details);
 }
 
 /** Whether asking again, with the same request id, may help. */
-export function isPassing(error: ManagedAgentsError): boolean {
-  return error.retryAfterMs !== undefined || error.code === Code.Unavailable || error instanceof NoAnswerError;
+export function isPassing(error: errors.ManagedAgentsError): boolean {
+  return error.retryAfterMs !== undefined || error.code === Code.Unavailable || error instanceof errors.NoAnswerError;
 }
 
 function isCut(failure: ConnectError): boolean {
@@ -59,7 +83,7 @@ function isStatus(failure: ConnectError): boolean {
   return failure.metadata.has("grpc-status");
 }
 
-function detailsOf(failure: ConnectError): ErrorDetails {
+function detailsOf(failure: ConnectError): errors.ErrorDetails {
   const info = failure.findDetails(ErrorInfoSchema).find(({ domain }) => domain === DOMAIN);
   const violations = failure.findDetails(BadRequestSchema).flatMap((bad) => bad.fieldViolations);
   const delay = failure.findDetails(RetryInfoSchema)[0]?.retryDelay;
@@ -68,7 +92,7 @@ function detailsOf(failure: ConnectError): ErrorDetails {
     reason: info?.reason,
     violations: violations.map(({ field, description }) => ({ field, description })),
     retryAfterMs: delay && durationMs(delay),
-    metadata: info?.metadata,
+    metadata: info?.metadata ?? {},
     cause: failure,
   };
 }

@@ -56,6 +56,7 @@ test("what a handler throws, and what is no JSON, is told as an error", async (t
     },
     code: () => () => 1,
     big: () => ({ big: 1n }),
+    nan: () => [NaN],
     nothing: () => undefined,
     foreign: () => ({ å: ["<b>", 1] }),
     number: () => 19,
@@ -66,7 +67,7 @@ test("what a handler throws, and what is no JSON, is told as an error", async (t
   const answers = told(result);
   assert.deepEqual(answers.get("throws"), { text: "The tool failed: at once", isError: true });
   assert.deepEqual(answers.get("rejects"), { text: "The tool failed: later", isError: true });
-  for (const name of ["circle", "code", "big"]) {
+  for (const name of ["circle", "code", "big", "nan"]) {
     assert.deepEqual(answers.get(name), { text: "The tool's answer is no JSON.", isError: true });
   }
   assert.deepEqual(answers.get("nothing"), { text: "", isError: false });
@@ -146,11 +147,11 @@ test("a confirm that somebody else was faster than holds nothing up", async (t) 
   const stopped = new Bell();
   const result = await client.run(sessionId, "go", {
     tools: { bash: () => "ok" },
-    async confirm({ id }, { signal }) {
+    async confirm({ toolUseId }, { signal }) {
       signal.addEventListener("abort", () => {
         stopped.ring();
       });
-      await client.send(sessionId, confirmationEvent(id, true));
+      await client.send(sessionId, confirmationEvent(toolUseId, true));
       await forever(signal);
     },
   });

@@ -245,3 +245,14 @@ test("closing ends the calls under way, and those to come", async (t) => {
   await assert.rejects(status, { name: "AbortError" });
   await assert.rejects(calls.archive("ses_1"), { name: "AbortError" });
 });
+
+test("many calls at once, and one signal for all of them, are nothing that Node.js warns of", async (t) => {
+  const warnings: Error[] = [];
+  const warned = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", warned);
+  t.after(() => process.off("warning", warned));
+  const calls = await connected(t, { status: () => ({}) });
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 20 }, () => calls.status("ses_1", { signal })));
+  assert.deepEqual(warnings, []);
+});

@@ -3,8 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Code } from "@connectrpc/connect";
-import { type Follow, FromSeqBeyondHeadError, LogReplacedError, PromiseBrokenError } from "managedagents";
-import { StreamEndReason } from "managedagents/v1";
+import {
+  type Follow,
+  FromSeqBeyondHeadError,
+  LogReplacedError,
+  NoAnswerError,
+  PromiseBrokenError,
+  stopReasonOf,
+} from "managedagents";
+import { StreamEndReason, TurnStopReason } from "managedagents/v1";
 import {
   batch,
   client,
@@ -18,6 +25,7 @@ import {
   streaming,
   type StreamMessage,
 } from "./support/fake.js";
+import { over, waits } from "./support/session.js";
 import { all, Bell, forever } from "./support/waiting.js";
 
 // Field 9999, a varint: what a server that is newer than this client may send.
@@ -210,6 +218,17 @@ test("a silent stream is given up for a new one", async (t) => {
   await gone.rung;
 });
 
+test("a bare stream says all that the server sends, and falls silent no longer than a followed one", async (t) => {
+  const service = streaming(async function* (_, signal) {
+    yield* [opened(), batch(1n, 1n)];
+    await forever(signal);
+  });
+  const messages = (await connected(t, service, { heartbeatTimeoutMs: 300 })).stream("ses_1");
+  assert.equal((await messages.next()).value?.message.case, "opened");
+  assert.equal((await messages.next()).value?.message.case, "batch");
+  await assert.rejects(messages.next(), NoAnswerError);
+});
+
 test("half an answer is discarded when its stream is cut, and a whole one is not", async (t) => {
   const service = streaming(async function* (request) {
     yield await Promise.resolve(opened());
@@ -227,5 +246,33 @@ test("half an answer is discarded when its stream is cut, and a whole one is not
   assert.deepEqual(
     items.map(({ $typeName }) => $typeName.replace("managedagents.v1.", "")),
     ["SessionEvent", "StreamDelta", "StreamDeltaDiscarded", "StreamDelta", "SessionEvent"],
+  );
+});
+
+test("a turn is followed over a cut, with where it stands, and is over with it", async (t) => {
+  const service = streaming(async function* (request) {
+    yield await Promise.resolve(opened());
+    if (request.fromSeq === 0n) {
+      yield* [batch(1n, 1n), batch(7n, 7n), waits(["deploy:use_7"])];
+      throw refusal(Code.Unavailable);
+    }
+    yield* over(TurnStopReason.END_TURN);
+  });
+  const items = (await connected(t, service)).follow("ses_1", { turn: 1n });
+  const stands: string[] = [];
+  for await (const item of items) {
+    if (item.$typeName === "managedagents.v1.SessionEvent") stands.push(String(item.seq));
+    if (item.$typeName !== "managedagents.v1.StreamTurn") continue;
+    const { pendingActions, result } = item;
+    stands.push(result ? stopReasonOf(result) : pendingActions.map(({ toolUseId }) => toolUseId).join());
+  }
+  assert.deepEqual(stands, ["1", "7", "use_7", "end_turn"]);
+  assert.equal(items.ended?.reason, StreamEndReason.TURN_OVER);
+  assert.deepEqual(
+    service.asked.map(({ fromSeq, turn }) => [fromSeq, turn]),
+    [
+      [0n, 1n],
+      [7n, 1n],
+    ],
   );
 });

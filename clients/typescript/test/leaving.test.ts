@@ -7,7 +7,7 @@ import { setTimeout as passed } from "node:timers/promises";
 import { promisify } from "node:util";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { NoAnswerError } from "managedagents";
-import { batch, client, connected, ended, opened, serving, streaming } from "./support/fake.js";
+import { batch, client, connected, delta, ended, opened, refusal, serving, streaming } from "./support/fake.js";
 import { Bell, forever } from "./support/waiting.js";
 
 /** One event, and then nothing; `gone` rings when the server sees that the call is over. */
@@ -50,6 +50,20 @@ test("return ends a wait for the next event", async (t) => {
   await events.return();
   assert.deepEqual(await next, { done: true, value: undefined });
   await gone.rung;
+});
+
+test("return ends a wait for the next attempt", async (t) => {
+  const service = streaming(async function* () {
+    yield* await Promise.resolve([opened(), delta("Hel")]);
+    throw refusal(Code.Unavailable, "DRAINING", { retryAfterMs: 50_000 });
+  });
+  const items = (await connected(t, service)).follow("ses_1", { deltas: true });
+  await items.next();
+  // What was half said is discarded once its stream is over.
+  assert.equal((await items.next()).value?.$typeName, "managedagents.v1.StreamDeltaDiscarded");
+  const next = items.next();
+  await items.return();
+  assert.deepEqual(await next, { done: true, value: undefined });
 });
 
 test("a follow that is left with events unread keeps no process alive", async (t) => {

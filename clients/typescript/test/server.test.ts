@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { InvalidRequestError, kindOf, NotFoundError, SessionTerminalError, textOf } from "managedagents";
+import {
+  InvalidRequestError,
+  kindOf,
+  NotFoundError,
+  OutcomeActiveError,
+  outcomeEvent,
+  SessionTerminalError,
+  textOf,
+} from "managedagents";
 import { SessionStatus, StreamEndReason } from "managedagents/v1";
 import { client as clientOf } from "./support/fake.js";
 import { calls, DONE, first, session, started } from "./support/real.js";
@@ -96,6 +104,22 @@ test("a session that ends ends its runs and follows", async (t) => {
   await all(events);
   assert.equal(events.ended?.reason, StreamEndReason.DELETED);
   await assert.rejects(client.status(sessionId), NotFoundError);
+});
+
+test("a session works until its outcome is met, towards one at a time", async (t) => {
+  const client = clientOf(t, shared.address);
+  const responses = [{ text: "draft", delay: "0.2s" }, { text: "story" }];
+  const grader = [{ reason: "it has no end" }, { met: true }];
+  const { agentId } = await client.create({ name: "test", model: { scripted: { responses, grader } } });
+  const { sessionId } = await client.startSession(agentId);
+  const result = await client.run(sessionId, outcomeEvent("a story with an end", 5), {
+    async onEvent({ seq, payload }) {
+      if (payload.case !== "userDefineOutcome") return;
+      assert.deepEqual([seq, payload.value.maxIterations], [1n, 5]);
+      await assert.rejects(client.send(sessionId, outcomeEvent("another one")), OutcomeActiveError);
+    },
+  });
+  assert.deepEqual([result.stopReason, result.text, result.usage.requests], ["completed", "story", 4n]);
 });
 
 test("every call of the client works", async (t) => {

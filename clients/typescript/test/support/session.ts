@@ -1,87 +1,97 @@
-/** Events, and a service whose one session says them. */
+/** A service whose one session says where its turn stands, as a test has it. */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { text } from "managedagents";
 import {
-  PermissionDecision,
+  PendingActionKind,
   type SendEventRequest,
-  type SessionEventSchema,
-  type StatusResponseSchema,
+  StreamEndReason,
+  type TurnResultSchema,
+  TurnStopReason,
   type UserEvent,
 } from "managedagents/v1";
-import { opened, type Service } from "./fake.js";
-import { Bell } from "./waiting.js";
+import { opened, type Service, type StreamMessage } from "./fake.js";
 
-export type Event = MessageInitShape<typeof SessionEventSchema>;
-type Payload = NonNullable<Event["payload"]>;
-type Reason = NonNullable<NonNullable<(Payload & { case: "statusIdle" })["value"]["stopReason"]>["reason"]>;
+type Result = MessageInitShape<typeof TurnResultSchema>;
 
-export function event(turn: bigint, payload: Payload): Event {
-  return { turn, payload };
+/** A message of the stream, or a number: of what has to have been sent to the session by then, messages included. */
+export type Step = StreamMessage | number;
+
+const KINDS: ReadonlyMap<string, PendingActionKind> = new Map([
+  ["bash", PendingActionKind.TOOL_RESULT],
+  ["asks", PendingActionKind.TOOL_CONFIRMATION],
+  ["newer", PendingActionKind.UNSPECIFIED],
+]);
+
+/** The event of a message, in turn 1. */
+export function message(seq = 1n): StreamMessage {
+  const said = { seq, turn: 1n, payload: { case: "userMessage" as const, value: {} } };
+  return { message: { case: "batch", value: { events: [said], throughSeq: seq } } };
 }
 
-export function idle(turn: bigint, reason: Reason): Event {
-  return event(turn, { case: "statusIdle", value: { stopReason: { reason } } });
+/** What is waited for, each as NAME:ID. Of the name `asks` it is the permission for bash; of others, but bash, they are custom. */
+export function waits(uses: string[] = [], result?: Result, inputJson = "{}"): StreamMessage {
+  const pendingActions = uses.map((use) => {
+    const [name = "", toolUseId = ""] = use.split(":");
+    const kind = KINDS.get(name) ?? PendingActionKind.CUSTOM_TOOL_RESULT;
+    return { toolUseId, kind, name: name === "asks" ? "bash" : name, inputJson };
+  });
+  return { message: { case: "turn", value: { pendingActions, ...(result && { result }) } } };
 }
 
-export function judged(turn: bigint, met: boolean): Event {
-  return event(turn, { case: "outcomeEvaluated", value: { met } });
+/** The turn waits beyond its deadline for these of them. */
+export function requires(uses: string[], ...waitsFor: string[]): StreamMessage {
+  return waits(uses, { stopReason: TurnStopReason.REQUIRES_ACTION, waitsFor });
 }
 
-export function says(turn: bigint, responseId: string, words: string): Event {
-  return { ...event(turn, { case: "agentMessage", value: { content: [text(words)] } }), responseId };
+export function ends(reason: StreamEndReason): StreamMessage {
+  return { message: { case: "ended", value: { reason, lastSeq: 9n, final: true } } };
 }
 
-export function uses(turn: bigint, customToolUseId: string, name: string, inputJson = "{}"): Event {
-  return event(turn, { case: "agentCustomToolUse", value: { customToolUseId, name, inputJson } });
+export function over(stopReason = TurnStopReason.END_TURN, more: Result = {}): StreamMessage[] {
+  return [waits([], { ...more, stopReason }), ends(StreamEndReason.TURN_OVER)];
 }
-
-export function asks(turn: bigint, toolUseId: string): Event {
-  const value = { toolUseId, name: "bash", permission: PermissionDecision.ASK };
-  return event(turn, { case: "agentToolUse", value });
-}
-
-export function requires(turn: bigint, ...ids: string[]): Event {
-  return idle(turn, { case: "requiresAction", value: { ids } });
-}
-
-export const MESSAGE = event(1n, { case: "userMessage", value: {} });
-export const END = idle(1n, { case: "endTurn", value: {} });
 
 export interface Session extends Service {
-  /** What was sent beside messages. */
+  /** What was sent beside messages, and not refused. */
   sent: UserEvent[];
 }
 
-/** A session whose log is these events; the first is what is sent. `then` follows when something else was sent. */
+/** A session whose stream is these steps. `answer` may refuse what is sent, of which it is given the number. */
 export function session(
-  events: Event[],
-  then: Event[] = [],
-  answer: (request: SendEventRequest, count: number) => void = () => undefined,
-  status: MessageInitShape<typeof StatusResponseSchema> = {},
+  steps: Step[],
+  answer: (count: number, request: SendEventRequest) => void = () => undefined,
 ): Session {
-  const [answered, sent] = [new Bell(), [] as UserEvent[]];
+  const sent: UserEvent[] = [];
+  const waiting = new Set<() => void>();
   let count = 0;
   return {
     sent,
-    status: () => status,
     sendEvent(request) {
-      answer(request, count++);
-      if (request.event?.event.case !== "userMessage" && request.event) {
-        sent.push(request.event);
-        answered.ring();
-      }
+      count++;
+      for (const look of waiting) look();
+      answer(count, request);
+      if (request.event && request.event.event.case !== "userMessage") sent.push(request.event);
       return { seq: 1n };
     },
-    async *streamEvents() {
+    async *streamEvents({ turn, fromSeq }) {
+      if (turn !== 1n || fromSeq === undefined) throw new Error("no turn was asked for");
       yield opened();
-      let seq = 0n;
-      for (const [index, said] of [...events, ...then].entries()) {
-        if (index === events.length) await answered.rung;
-        seq++;
-        yield { message: { case: "batch", value: { events: [{ ...said, seq }], throughSeq: seq } } };
+      for (const step of steps) {
+        if (typeof step !== "number") yield step;
+        else await reached(step);
       }
-      yield { message: { case: "ended", value: { final: true } } };
     },
   };
+
+  async function reached(number: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const look = (): void => {
+        if (count < number) return;
+        waiting.delete(look);
+        resolve();
+      };
+      waiting.add(look);
+      look();
+    });
+  }
 }
