@@ -76,7 +76,7 @@ ANSWERED = {METHODS.get(verb, verb) for verb in told(r"(\w+) \{")} | (
     {"StreamEvents"} if told(r"follow (log#)") else set()
 )
 MESSAGES = {
-    *told(r"(caught_up|delta|progress|ended) "),
+    *told(r"(caught_up|delta|progress|turn|ended) "),
     *({"opened"} if told(r"follow (log#)") else ()),
     *({"batch"} if KINDS else ()),
 }
@@ -92,6 +92,7 @@ NAMED: dict[str, set[str]] = {
     "stop reasons": fields(STOP_REASON, "stop reason"),
     "reasons": values(error_pb2.ErrorReason.DESCRIPTOR, "reason", "ERROR_REASON_"),
     "ends": values(stream_pb2.StreamEndReason.DESCRIPTOR, "end", ""),
+    "ends of turns": values(stream_pb2.TurnStopReason.DESCRIPTOR, "turn's end", ""),
     "messages": fields(service_pb2.StreamEventsResponse.DESCRIPTOR.oneofs_by_name["message"], "message"),
 }
 SHOWN: set[str] = {
@@ -105,6 +106,7 @@ SHOWN: set[str] = {
     ),
     *(f"reason {reason}" for reason in told(r".* refused \S+ (\S+)")),
     *(f"end {reason}" for reason in anywhere(r"\bSTREAM_END_REASON_\w+")),
+    *(f"turn's end {reason}" for reason in anywhere(r"\bTURN_STOP_REASON_\w+")),
     *(f"message {field}" for field in MESSAGES),
 }
 

@@ -153,6 +153,7 @@ async def test_a_turn_that_waits_beyond_its_deadline_says_so_and_goes_on_with_th
     assert told.why == "END_TURN"
     assert told.result is not None
     assert not told.result.waits_for
+    assert not told.result.HasField("error"), "it went on from it"
 
 
 @pytest.mark.parametrize("verdicts", [[MET], [NOT_MET, MET], [NOT_MET, NOT_MET, MET]])

@@ -113,7 +113,8 @@ class Run:
                     result = item.result
                     if self._is_given_back(item):
                         return result
-            is_over = items.ended is not None and items.ended.reason != stream_pb2.STREAM_END_REASON_DELETED
+        # That the turn was over was told before its session was deleted.
+        is_over = result.stop_reason not in (0, stream_pb2.TURN_STOP_REASON_REQUIRES_ACTION)
         return result if is_over else None
 
     @staticmethod

@@ -62,7 +62,7 @@ class Turn:
             case "user_define_outcome":
                 self._is_outcome = event.seq == self.seq
             case "status_running":
-                self.result = None
+                self.result = self._error = None
                 self._is_towards = self._is_outcome
             case "outcome_evaluated" if self._is_outcome:
                 self._turns.add(event.seq)
