@@ -132,10 +132,12 @@ func (c *Client) failure(err error) *Error {
 			e.RetryAfter = &delay
 		}
 	}
-	// What a cut connection looks like. A server that stops, or a proxy, ends a call with Canceled; whether it was the
-	// caller is asked of the context.
-	isCut := e.Code == codes.Unavailable || e.Code == codes.Canceled
-	e.passes = e.RetryAfter != nil || isCut
+	// What a cut connection looks like, where it is none of the service's own reasons. A server that stops, or a proxy,
+	// ends a call with Canceled (whether it was the caller is asked of the context); a proxy that resets a stream in its
+	// middle, with Internal.
+	isReset := e.Code == codes.Canceled || e.Code == codes.Internal
+	isCut := e.Reason == "" && (e.Code == codes.Unavailable || isReset)
+	e.passes = e.RetryAfter != nil || e.Code == codes.Unavailable || isCut
 	address := c.connection.Target()
 	switch {
 	case c.connection.GetState() == connectivity.Shutdown:

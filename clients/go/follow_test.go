@@ -68,6 +68,7 @@ func TestACutAtAnyPositionRepeatsNothingAndSkipsNothing(t *testing.T) {
 	cuts := map[string]error{
 		"unavailable": unavailable,
 		"cancelled":   refusal(codes.Canceled, ""),
+		"reset":       refusal(codes.Internal, ""),
 		"deadline":    refusal(codes.DeadlineExceeded, ""),
 		"closed":      nil,
 	}

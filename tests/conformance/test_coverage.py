@@ -15,8 +15,10 @@ LINES = "".join(path.read_text("utf-8") for path in sorted(Path(__file__).parent
 
 REASONS_HAVE_CLASSES = {
     "clients/go/errors_test.go": "TestEveryReasonOfTheProtosHasAnErrorOfItsOwnKind",
-    "clients/java/src/test/java/io/github/managedagents/StatusesTest.java": "everyReasonOfTheProtoHasAClass",
-    "clients/rust/src/error.rs": "every_reason_of_the_proto_has_a_kind_that_follows_from_it_alone",
+    "clients/java/src/test/java/io/github/managedagents/ManagedAgentsExceptionTest.java": (
+        "everyReasonOfTheProtoHasAClass"
+    ),
+    "clients/rust/tests/client/errors.rs": "every_reason_of_the_proto_has_a_kind_that_follows_from_it_alone",
     "clients/typescript/test/errors.test.ts": "every reason of the proto has a class",
     "tests/unit/client/test_errors.py": "test_every_reason_of_the_proto_has_a_class",
 }

@@ -144,8 +144,8 @@ impl Error {
 
     /// Whether asking again, with the same request id, may help.
     pub(crate) fn is_passing(&self) -> bool {
-        let cut = matches!(self.0.code, Some(Code::Unavailable | Code::Cancelled));
-        self.0.retry_after.is_some() || self.0.kind == ErrorKind::NoAnswer || cut
+        let is_away = self.0.code == Some(Code::Unavailable) || self.0.kind == ErrorKind::NoAnswer;
+        is_away || self.0.retry_after.is_some()
     }
 
     /// What kind of failure it was.
@@ -194,9 +194,9 @@ impl std::error::Error for Error {}
 
 /// What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED; a cancellation of our
 /// own never becomes a status. Where the connection breaks, tonic gives a status with the cause as its source; where
-/// only the stream is reset, UNKNOWN. The service itself always gives a reason.
+/// only the stream is reset, UNKNOWN or INTERNAL. The service itself always gives a reason.
 fn is_cut(status: &Status) -> bool {
-    let cut = matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown);
+    let cut = matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal);
     cut || status.source().is_some()
 }
 

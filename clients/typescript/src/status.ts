@@ -38,11 +38,10 @@ const CLASSES = new Map(Object.entries(BY_REASON));
 
 const DOMAIN = "managedagents";
 
-// What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED, and Connect calls a
-// connection that was reset ABORTED; a cancellation of our own never comes here.
-const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted]);
-// What else Connect calls it when a connection broke before the server could give a status.
-const BROKEN: ReadonlySet<Code> = new Set([Code.Internal, Code.DataLoss]);
+// What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED, a proxy that resets a
+// stream in its middle, with INTERNAL, and Connect calls a connection that was reset ABORTED; a cancellation of our own
+// never comes here.
+const CUT: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Canceled, Code.Aborted, Code.Internal]);
 
 /** The error that a failed call throws. `answered`: this client has heard from the server before. */
 export function errorOf(cause: unknown, address: string, answered: boolean): errors.ManagedAgentsError {
@@ -75,7 +74,8 @@ function isCut(failure: ConnectError): boolean {
   if (CUT.has(failure.code)) return true;
   if (isStatus(failure)) return false;
   // fetch says no more than TypeError when it reaches nobody, and Connect wraps it as UNKNOWN.
-  return BROKEN.has(failure.code) || (failure.code === Code.Unknown && failure.cause instanceof TypeError);
+  // What else Connect calls it when a connection broke before the server could give a status is DATA_LOSS.
+  return failure.code === Code.DataLoss || (failure.code === Code.Unknown && failure.cause instanceof TypeError);
 }
 
 /** Whether somebody at the other end said it, and not the transport here. */

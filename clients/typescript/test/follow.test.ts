@@ -57,6 +57,7 @@ async function seqsOf(events: Follow): Promise<bigint[]> {
 const CUTS: Record<string, (cut: () => void, signal: AbortSignal) => Promise<void>> = {
   "by a proxy": () => Promise.reject(refusal(Code.Unavailable)),
   "by a server that stops": () => Promise.reject(refusal(Code.Canceled)),
+  "by a proxy that resets it": () => Promise.reject(refusal(Code.Internal)),
   "without ended": () => Promise.resolve(),
   "with its connection": (cut, signal) => {
     cut();

@@ -67,7 +67,7 @@ async fn violations_metadata_and_delay_are_carried() {
 
 #[tokio::test]
 async fn details_that_cannot_be_read_leave_the_code() {
-    let found = error(Status::with_details(Code::Internal, "words", vec![0xff, 0xff].into())).await;
-    assert_eq!((found.kind(), found.code()), (ErrorKind::Other, Some(Code::Internal)));
+    let found = error(Status::with_details(Code::DataLoss, "words", vec![0xff, 0xff].into())).await;
+    assert_eq!((found.kind(), found.code()), (ErrorKind::Other, Some(Code::DataLoss)));
     assert!(found.message().contains("words"));
 }

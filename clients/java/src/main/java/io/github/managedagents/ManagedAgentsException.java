@@ -76,7 +76,7 @@ public class ManagedAgentsException extends RuntimeException {
 
     /** Whether asking again, with the same request id, may help. */
     final boolean isPassing() {
-        return retry.hasRetryDelay() || code == Status.Code.UNAVAILABLE || code == Status.Code.CANCELLED;
+        return retry.hasRetryDelay() || code == Status.Code.UNAVAILABLE || this instanceof NoAnswer;
     }
 
     /**
@@ -219,8 +219,9 @@ public class ManagedAgentsException extends RuntimeException {
     private static ManagedAgentsException ofCode(Status.Code code, String text, String address, boolean answered) {
         String words = text.isEmpty() ? "" : " (" + text + ")";
         return switch (code) {
-            // What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED.
-            case UNAVAILABLE, CANCELLED -> {
+            // What a cut connection looks like. A server that stops, or a proxy, ends a call with CANCELLED; a proxy
+            // that resets a stream in its middle, with INTERNAL.
+            case UNAVAILABLE, CANCELLED, INTERNAL -> {
                 String whom = answered ? "no answer from the server at " : "no server at ";
                 yield new NoAnswer().told(code, whom + address + words);
             }

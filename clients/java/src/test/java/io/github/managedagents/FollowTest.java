@@ -40,6 +40,7 @@ class FollowTest {
     private static final Map<String, Consumer<StreamObserver<?>>> CUTS = Map.of(
             "unavailable", to -> to.onError(refusal(Status.Code.UNAVAILABLE)),
             "cancelled", to -> to.onError(refusal(Status.Code.CANCELLED)),
+            "reset", to -> to.onError(refusal(Status.Code.INTERNAL)),
             "a proxy's deadline", to -> to.onError(refusal(Status.Code.DEADLINE_EXCEEDED)),
             "closed without a word", StreamObserver::onCompleted);
 

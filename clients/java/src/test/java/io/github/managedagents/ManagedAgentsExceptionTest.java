@@ -95,8 +95,8 @@ class ManagedAgentsExceptionTest {
                 Metadata.Key.of("grpc-status-details-bin", Metadata.BINARY_BYTE_MARSHALLER),
                 "\u00ff\u00ff".getBytes(StandardCharsets.ISO_8859_1));
         ManagedAgentsException error =
-                exception(Status.INTERNAL.withDescription("words").asRuntimeException(trailers));
-        assertEquals(Status.Code.INTERNAL, error.code());
+                exception(Status.DATA_LOSS.withDescription("words").asRuntimeException(trailers));
+        assertEquals(Status.Code.DATA_LOSS, error.code());
         assertTrue(error.getMessage().contains("words"));
     }
 
