@@ -1,76 +1,26 @@
 """The clients of all languages on one server: what holds in one holds in all, at the same time."""
 
 import asyncio
-import os
-import shlex
-import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from managedagents import Client
+from support.acts import ROOT, Commands, act, acting, printed
 from support.calls import scripted
 from support.server import running
 
-pytestmark = [pytest.mark.languages, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.languages, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="session")]
 
-ROOT = Path(__file__).parents[2]
 FOLLOWERS = 50
 KILLS = 20
 
-Commands = dict[str, list[str]]
 
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def commands() -> Commands:
-    """What runs an act, by language."""
-    made: Commands = {"python": [sys.executable, "-m", "conformance.acts"]}
-    for makefile in sorted(ROOT.glob("clients/*/Makefile")):
-        folder = makefile.parent
-        process = await asyncio.create_subprocess_exec(
-            "make", "--no-print-directory", "-C", str(folder), "acts", stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await process.communicate()
-        assert process.returncode == 0, folder.name
-        made[folder.name] = shlex.split(out.decode().splitlines()[-1])
-    return made
-
-
-@asynccontextmanager
-async def acting(command: list[str], *given: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Killed at the end, where it has not ended."""
-    pipe = asyncio.subprocess.PIPE
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
-    process = await asyncio.create_subprocess_exec(*command, *given, stdout=pipe, stderr=pipe, env=environment)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-async def printed(process: asyncio.subprocess.Process) -> str:
-    """What it has yet to print, once it has ended well."""
-    out, err = await process.communicate()
-    assert process.returncode == 0, out.decode() + err.decode()
-    return out.decode()
-
-
-async def act(command: list[str], *given: str) -> str:
-    async with acting(command, *given) as process:
-        return await printed(process)
-
-
-@pytest.mark.asyncio(loop_scope="module")
 async def test_all_languages_are_there(commands: Commands) -> None:
     assert set(commands) == {folder.name for folder in (ROOT / "clients").iterdir() if folder.is_dir()}
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_every_follower_of_every_language_sees_every_event_once_while_the_server_dies(
     commands: Commands, tmp_path: Path
 ) -> None:
@@ -98,7 +48,6 @@ async def test_every_follower_of_every_language_sees_every_event_once_while_the_
     assert told == dict.fromkeys(commands, f"{FOLLOWERS} followers, {last} events each\n")
 
 
-@pytest.mark.asyncio(loop_scope="module")
 async def test_one_language_asks_and_another_answers_and_all_see_the_same_log(
     commands: Commands, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 /** What the program can do beside scenarios, for tests in which several languages meet: tests/conformance/README.md. */
 
-import { type Client, kindOf, type Tools } from "managedagents";
+import { createGrpcWebTransport } from "@connectrpc/connect-web";
+import { Client, kindOf, type Tools } from "managedagents";
 import { connect } from "managedagents/node";
 import { StreamEndReason } from "managedagents/v1";
 
@@ -27,7 +28,9 @@ export function actOf(name = ""): ((given: readonly string[]) => Promise<void>) 
     if (address === undefined || sessionId === undefined || given.length < act.needs) {
       throw new Error(`usage: ${name} ADDRESS SESSION ${act.usage}`);
     }
-    const client = connect(address);
+    // A URL is one of a proxy, asked as a browser does.
+    const isUrl = address.startsWith("http");
+    const client = isUrl ? new Client(createGrpcWebTransport({ baseUrl: address })) : connect(address);
     try {
       await act.do(client, sessionId, given);
     } finally {
