@@ -130,19 +130,28 @@ func (r *run) follow() error {
 			r.answer(item.Turn.PendingActions)
 			end = item.Turn.Result
 		}
-		if waits := end.GetWaitsFor(); len(waits) > 0 && !slices.ContainsFunc(waits, r.isAnswering) {
+		if item.Turn != nil && r.isLeftToOthers(item.Turn) {
 			break
 		}
 	}
-	isDeleted := follow.Ended().GetReason() == v1.StreamEndReason_STREAM_END_REASON_DELETED
-	if isDeleted || end.GetStopReason() == v1.TurnStopReason_TURN_STOP_REASON_UNSPECIFIED {
+	stop := end.GetStopReason()
+	// The end of a turn is told before its stream ends: a stream that ends without it ended with the session's deletion.
+	isDeleted := stop == v1.TurnStopReason_TURN_STOP_REASON_REQUIRES_ACTION && follow.Ended() != nil
+	if isDeleted || stop == v1.TurnStopReason_TURN_STOP_REASON_UNSPECIFIED {
 		r.result.StopReason = "deleted"
 		return nil
 	}
-	name := v1.TurnStopReason_name[int32(end.StopReason)]
+	name := v1.TurnStopReason_name[int32(stop)]
 	r.result.StopReason = strings.ToLower(strings.TrimPrefix(name, "TURN_STOP_REASON_"))
 	r.result.Text, r.result.Usage, r.result.Error, r.result.WaitsFor = end.Text, end.Usage, end.Error, end.WaitsFor
 	return nil
+}
+
+// isLeftToOthers: it waits beyond its deadline for what is not answered here, nor was answered by others since.
+func (r *run) isLeftToOthers(turn *v1.StreamTurn) bool {
+	waits := turn.GetResult().GetWaitsFor()
+	isOpen := func(action *v1.PendingAction) bool { return slices.Contains(waits, action.ToolUseId) }
+	return slices.ContainsFunc(turn.PendingActions, isOpen) && !slices.ContainsFunc(waits, r.isAnswering)
 }
 
 // answer works on what is waited for, and on nothing else. What nobody here can answer is left to others.

@@ -293,3 +293,7 @@ func TestTheRequestIDOfTheMessageMayBeTheCallers(t *testing.T) {
 	runs(t, service, managedagents.WithRequestID("mine"))
 	equal(t, asked[*v1.SendEventRequest](service)[0].RequestId, "mine")
 }
+
+func TestATurnIsNotGivenBackForAUseThatOthersAnsweredSince(t *testing.T) {
+	equal(t, runs(t, then(endTurn, message(1), stands(requiresAction("use_2")))).StopReason, "end_turn")
+}

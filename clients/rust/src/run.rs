@@ -16,7 +16,7 @@ use crate::events::{Decision, text};
 use crate::follow::FollowItem;
 use crate::tools::Tools;
 use crate::v1::{
-    ErrorEvent, PendingAction, PendingActionKind, SendEventRequest, SessionEvent, StreamEndReason, TurnResult, Usage,
+    ErrorEvent, PendingAction, PendingActionKind, SendEventRequest, SessionEvent, TurnResult, TurnStopReason, Usage,
     UserEvent,
 };
 
@@ -115,9 +115,11 @@ impl<'a> Run<'a> {
                     events.push(*event);
                 }
                 Some(Ok(FollowItem::Turn(turn))) => {
+                    let pending: HashSet<_> =
+                        turn.pending_actions.iter().map(|use_| use_.tool_use_id.clone()).collect();
                     work.answer(turn.pending_actions);
                     result = turn.result;
-                    if result.as_ref().is_some_and(|result| work.is_for_others(&result.waits_for)) {
+                    if result.as_ref().is_some_and(|result| work.is_for_others(&result.waits_for, &pending)) {
                         break;
                     }
                 }
@@ -133,7 +135,9 @@ impl<'a> Run<'a> {
         }
         // What is still at work answers a use that the end of the turn has closed.
         work.tasks.shutdown().await;
-        result.take_if(|_| items.ended().is_some_and(|ended| ended.reason() == StreamEndReason::Deleted));
+        // The end of a turn is told before its stream ends: a stream that ends without it ended with the session's
+        // deletion.
+        result.take_if(|result| result.stop_reason() == TurnStopReason::RequiresAction && items.ended().is_some());
         let stop_reason = result.as_ref().map_or("deleted".to_owned(), TurnResult::reason);
         let TurnResult { text, usage, error, waits_for, .. } = result.unwrap_or_default();
         Ok(RunResult { seq, stop_reason, text, events, usage: usage.unwrap_or_default(), error, waits_for })
@@ -188,14 +192,14 @@ impl Work {
         }
     }
 
-    /// Whether there are uses that are waited for, and none of them is in hand here.
-    fn is_for_others(&self, waits_for: &[String]) -> bool {
+    /// Whether a use is waited for that nobody answered since, and none of them is in hand here.
+    fn is_for_others(&self, waits_for: &[String], pending: &HashSet<String>) -> bool {
         let Hands { client, session_id, .. } = &*self.hands;
         let is_here = |use_id: &String| {
             let deciding = (use_id.clone(), PendingActionKind::ToolConfirmation.into());
             self.stops.contains_key(&deciding) || client.answers.in_hand(session_id, use_id)
         };
-        !waits_for.is_empty() && !waits_for.iter().any(is_here)
+        waits_for.iter().any(|use_id| pending.contains(use_id)) && !waits_for.iter().any(is_here)
     }
 }
 

@@ -142,6 +142,12 @@ async def test_a_turn_that_waits_for_what_nobody_here_can_answer_is_given_back()
     assert sent(service) == []
 
 
+async def test_a_turn_is_not_given_back_for_a_use_that_others_answered_since() -> None:
+    result = stream_pb2.TurnResult(stop_reason=stream_pb2.TURN_STOP_REASON_REQUIRES_ACTION, waits_for=["use_2"])
+    async with serving(session(message(), waits(result=result), *over())) as address, Client.connect(address) as client:
+        assert (await client.run("ses_1", "go")).stop_reason == "end_turn"
+
+
 async def test_a_turn_that_waits_for_a_handler_here_is_not_given_back() -> None:
     result = stream_pb2.TurnResult(stop_reason=stream_pb2.TURN_STOP_REASON_REQUIRES_ACTION, waits_for=["use_2"])
     waited = asyncio.Event()

@@ -85,6 +85,13 @@ async fn a_turn_that_waits_for_what_nobody_here_can_answer_is_given_back() {
 }
 
 #[tokio::test]
+async fn a_turn_is_not_given_back_for_a_use_that_others_answered_since() {
+    let steps = [message(1), waits_no_more("use_2")];
+    let serving = session(steps.into_iter().chain(end_turn()));
+    assert_eq!(runs(&serving, Tools::new()).await.stop_reason, "end_turn");
+}
+
+#[tokio::test]
 async fn a_turn_that_waits_for_a_handler_here_is_not_given_back() {
     let waited = Arc::new(Notify::new());
     let waiting = waited.clone();

@@ -48,9 +48,19 @@ pub fn waits<const N: usize>(pending_actions: [PendingAction; N]) -> Step {
 
 /// It waits for this beyond its deadline.
 pub fn waits_beyond(action: PendingAction) -> Step {
-    let stop_reason = TurnStopReason::RequiresAction.into();
-    let result = Some(TurnResult { stop_reason, waits_for: vec![action.tool_use_id.clone()], ..Default::default() });
+    let result = Some(requires_action(&action.tool_use_id));
     Step::Says(response(Message::Turn(StreamTurn { pending_actions: vec![action], result })))
+}
+
+/// It did, and somebody answered.
+pub fn waits_no_more(use_id: &str) -> Step {
+    let result = Some(requires_action(use_id));
+    Step::Says(response(Message::Turn(StreamTurn { pending_actions: vec![], result })))
+}
+
+fn requires_action(use_id: &str) -> TurnResult {
+    let stop_reason = TurnStopReason::RequiresAction.into();
+    TurnResult { stop_reason, waits_for: vec![use_id.to_owned()], ..Default::default() }
 }
 
 pub fn over(result: TurnResult) -> [Step; 2] {

@@ -89,8 +89,9 @@ final class Run {
                 }
             }
         }
-        StreamEndReason end = following.ended().map(StreamEnded::getReason).orElse(null);
-        return end == StreamEndReason.STREAM_END_REASON_DELETED ? TurnResult.getDefaultInstance() : result;
+        // The end of a turn is told before its stream ends: a stream that ends without it ended with the deletion.
+        boolean isOver = result.getStopReason() != TurnStopReason.TURN_STOP_REASON_REQUIRES_ACTION;
+        return isOver ? result : TurnResult.getDefaultInstance();
     }
 
     private boolean hasNext() {

@@ -228,6 +228,17 @@ class RunTest {
     }
 
     @Test
+    void aTurnIsNotGivenBackForAUseThatOthersAnsweredSince() throws Exception {
+        TurnResult.Builder waited = TurnResult.newBuilder()
+                .setStopReason(TurnStopReason.TURN_STOP_REASON_REQUIRES_ACTION)
+                .addWaitsFor("use_2");
+        try (FakeServer server = session(MESSAGE, over(waited), over(), TURN_OVER);
+                Client client = Client.connect(server.address())) {
+            assertEquals("end_turn", client.run("ses_1", "go").stopReason());
+        }
+    }
+
+    @Test
     void whatOnEventThrowsReachesTheCaller() throws Exception {
         try (FakeServer server = session(MESSAGE);
                 Client client = Client.connect(server.address())) {
