@@ -26,7 +26,21 @@ message, answers what its turn asks for and returns when the turn is over. The s
 [scenarios](../tests/conformance/scenarios) are played through each.
 
 Other languages use [the protos](../proto/managedagents/v1/service.proto) as they are;
-[a client in JavaScript](../tests/e2e/node/client.mjs) is 100 lines.
+[a client in JavaScript](../tests/e2e/node/client.mjs) is 100 lines. What a turn is, when it is over and what it waits
+for, the service tells itself (`StreamEventsRequest.turn`, `StreamTurn`), so that a `run` is: send, follow the turn,
+answer the pending actions.
+
+The packages are named as they will be published. From a checkout of this repository, at DIR, they are had so:
+
+- **Python**: `pip install DIR/clients/python`
+- **Go**: `go mod edit -replace MODULE@v0.1.0=DIR/clients/go`, then `go get MODULE@v0.1.0`, where MODULE is
+  `github.com/managedagents/managedagents/clients/go`
+- **TypeScript**: `make setup && npm pack` in `DIR/clients/typescript`; the dependency is what it makes,
+  `"managedagents": "file:DIR/clients/typescript/managedagents-0.1.0.tgz"`
+- **Java**: `mvn -DskipTests install` in `DIR/clients/java`
+- **Rust**: `managedagents = { path = "DIR/clients/rust" }`
+
+[A test](../tests/clients/test_first_examples.py) gets them so, and runs each program in an empty folder.
 """
 
 
