@@ -164,6 +164,7 @@ LOSE_LAST_EVENT = "DELETE FROM events WHERE seq = 7"
         pytest.param(BREAK_EVENT, {"kinds": ["user.message", "agent.message"]}, [1], BROKEN, id="broken, some kinds"),
         pytest.param(BREAK_EVENT, {"turn": 1}, [1, 2], BROKEN, id="broken, a turn"),
         pytest.param(LOSE_EVENT, {}, [1, 2], BROKEN, id="lost"),
+        pytest.param(LOSE_EVENT, {"turn": BROKEN}, [], BROKEN, id="lost, a turn"),
         pytest.param(LOSE_EVENT, {"kinds": ["user.message"]}, [1], BROKEN, id="lost, some kinds"),
         pytest.param(LOSE_LAST_EVENT, {}, [1, 2, 3, 4, 5, 6], 7, id="lost at the head"),
     ],

@@ -14,6 +14,7 @@ from managedagents_server.rpc.follower import Follower, Write
 from managedagents_server.session import Reads
 from managedagents_server.session.turn import Turn
 from managedagents_server.words.errors import (
+    EventUnreadable,
     FromSeqBeyondHead,
     InvalidRequest,
     LimitExceeded,
@@ -80,10 +81,12 @@ class Followers:
         )
 
     async def _turn(self, row: SessionRow, seq: int) -> Turn | None:
-        """The turn that the event of this seq belongs to."""
-        event = await self._log.event(row.key, seq) if seq else None
-        if event is None:
+        """The turn that the event of this seq belongs to; 0: none is followed."""
+        if not seq:
             return None
+        event = await self._log.event(row.key, seq)
+        if event is None:
+            raise EventUnreadable.of(seq)
         if not event.turn:
             raise InvalidRequest.of(Violation("turn", f"the event of seq {seq} belongs to no turn"))
         return Turn(event.turn)
