@@ -21,7 +21,7 @@ async def envoy(upstream: str, *, longest_stream: str) -> AsyncIterator[str]:
     config = json.dumps(_config(upstream, longest_stream))
     with tempfile.NamedTemporaryFile("r") as admin:
         command = (Path(sys.executable).with_name("envoy"), "--config-yaml", config, "--admin-address-path", admin.name)
-        quiet = ("--log-level", "error", "--use-dynamic-base-id", "--concurrency", "1")
+        quiet = ("--log-level", "error", "--disable-hot-restart", "--concurrency", "1")
         process = await asyncio.create_subprocess_exec(*command, *quiet)
         try:
             async with asyncio.timeout(30), httpx2.AsyncClient() as client:
