@@ -5,7 +5,9 @@ import os
 import sys
 from dataclasses import dataclass
 
-_PROGRAM = "from managedagents.cli import main; main(prog_name='managedagents')"
+# Whoever starts the tests in the background of a script has SIGINT ignored, and all that they start inherits that.
+_HEARS_SIGINT = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+_PROGRAM = f"{_HEARS_SIGINT}; from managedagents.cli import main; main(prog_name='managedagents')"
 
 
 @dataclass(frozen=True, slots=True)
