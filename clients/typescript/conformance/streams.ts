@@ -33,12 +33,13 @@ export class Streams {
 
   async follow(client: Client, given: JsonObject): Promise<void> {
     this.leave();
-    const { session_id, from_seq = 0, include_deltas, kinds, log_id } = given;
+    const { session_id, from_seq = 0, include_deltas, kinds, log_id, turn = 0 } = given;
     this.#stream = client.stream(session_id as string, {
       fromSeq: BigInt(from_seq as string),
       deltas: include_deltas === true,
       kinds: (kinds ?? []) as string[],
       logId: log_id as string | undefined,
+      turn: BigInt(turn as number),
       signal: this.#hangUp.signal,
     });
     try {
