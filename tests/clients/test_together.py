@@ -1,13 +1,12 @@
 """The clients of all languages on one server: what holds in one holds in all, at the same time."""
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from managedagents import Client
-from support.acts import ROOT, Commands, act, acting, printed
+from support.acts import ROOT, Commands, act, followed_by_all
 from support.calls import scripted
 from support.server import running
 
@@ -27,25 +26,17 @@ async def test_every_follower_of_every_language_sees_every_event_once_while_the_
     async with (
         running(tmp_path / "log.db") as server,
         Client.connect(server.address) as client,
-        AsyncExitStack() as stack,
     ):
         agent = await client.create(scripted({"text": "It goes on and on.", "delay": "0.05s"}))
         session = (await client.start_session(agent.agent_id, message="the first one")).session_id
-        given = ("follow", server.address, session, str(FOLLOWERS))
-        processes = {
-            language: await stack.enter_async_context(acting(command, *given)) for language, command in commands.items()
-        }
-        for language, process in processes.items():
-            assert process.stdout is not None
-            assert await process.stdout.readline() == b"following\n", language
-        for number in range(KILLS):
-            await client.send(session, f"message {number}")
-            await server.kill()
-            await server.start()
-        await client.run(session, "the last one")
-        last = await client.archive(session)
-        told = {language: await printed(process) for language, process in processes.items()}
-    assert told == dict.fromkeys(commands, f"{FOLLOWERS} followers, {last} events each\n")
+        async with followed_by_all(commands, server.address, session, FOLLOWERS) as told:
+            for number in range(KILLS):
+                await client.send(session, f"message {number}")
+                await server.kill()
+                await server.start()
+            await client.run(session, "the last one")
+            last = await client.archive(session)
+    assert told == [f"{FOLLOWERS} followers, {last} events each\n"] * len(commands)
 
 
 async def test_one_language_asks_and_another_answers_and_all_see_the_same_log(

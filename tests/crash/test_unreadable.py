@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing, suppress
+from typing import Any
 
 import grpc
 import pytest
@@ -170,12 +171,12 @@ LOSE_LAST_EVENT = "DELETE FROM events WHERE seq = 7"
     ],
 )
 async def test_a_stream_ends_at_what_cannot_be_read_also_in_a_session_that_nobody_has_woken(
-    server: Server, stub: Stub, damage: str, asked: dict[str, object], seqs: list[int], unreadable: int
+    server: Server, stub: Stub, damage: str, asked: dict[str, Any], seqs: list[int], unreadable: int
 ) -> None:
     session, _ = await with_a_history(stub)
     await damaged(server, damage)
     seen: list[int] = []
-    request = pb.StreamEventsRequest(session_id=session.session_id, from_seq=0, **asked)  # type: ignore[arg-type]
+    request = pb.StreamEventsRequest(session_id=session.session_id, from_seq=0, **asked)
 
     async def read() -> None:
         async for reply in stub.StreamEvents(request):

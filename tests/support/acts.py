@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +51,18 @@ async def printed(process: asyncio.subprocess.Process) -> str:
 async def act(command: list[str], *given: str) -> str:
     async with acting(command, *given) as process:
         return await printed(process)
+
+
+@asynccontextmanager
+async def followed_by_all(commands: Commands, address: str, session: str, count: int) -> AsyncIterator[list[str]]:
+    """So many followers of each language, of a session that must be over by the end of the block. By then the list has
+    what each language's told."""
+    told: list[str] = []
+    async with AsyncExitStack() as stack:
+        given = ("follow", address, session, str(count))
+        processes = [await stack.enter_async_context(acting(command, *given)) for command in commands.values()]
+        for language, process in zip(commands, processes, strict=True):
+            assert process.stdout is not None
+            assert await process.stdout.readline() == b"following\n", language
+        yield told
+        told += [await printed(process) for process in processes]

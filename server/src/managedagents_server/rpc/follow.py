@@ -100,7 +100,7 @@ class Followers:
                 return
             if await follower.send_rows():
                 continue
-            if follower.turn is not None and follower.turn.over:
+            if follower.turn_is_over:
                 await follower.send_turn(())
                 await follower.ended(stream_pb2.STREAM_END_REASON_TURN_OVER, final=True)
                 return

@@ -64,7 +64,7 @@ class Follower:
     def __post_init__(self) -> None:
         # How a turn stands is made of all its events, whichever of them are sent.
         self.cursor = self.after if self.turn is None else self.turn.seq - 1
-        # It takes events one by one, and cannot take one back.
+        # A turn takes events one by one, and cannot take one back.
         self.doubts = self.turn is not None
 
     @property
@@ -75,9 +75,12 @@ class Follower:
     def _filters(self) -> bool:
         return bool(self.request.kinds) or self.turn is not None
 
+    @property
+    def turn_is_over(self) -> bool:
+        return self.turn is not None and self.turn.over
+
     def _passes(self, row: EventRow) -> bool:
-        is_of_turn = self.turn is None or self.turn.take(from_row(row))
-        return is_of_turn and row.seq > self.after and (not self.request.kinds or row.kind in self.request.kinds)
+        return row.seq > self.after and (not self.request.kinds or row.kind in self.request.kinds)
 
     async def _send(self, message: bytes) -> None:
         self.scanned = 0
@@ -85,7 +88,7 @@ class Follower:
 
     async def send_rows(self) -> bool:
         """Sends what is after the cursor. False: nothing is."""
-        if self.turn is not None and self.turn.over:
+        if self.turn_is_over:
             return False
         rows = self.feed.after(self.cursor)
         if rows is None and not self._filters and not self.doubts:
@@ -102,7 +105,7 @@ class Follower:
         for batch in _batches(rows, self.limits.batch_bytes, most_rows):
             self.end = _ENDS_WITH.get(batch[-1].kind, self.end)
             await self._send_batch(batch)
-            if self.cursor != batch[-1].seq or (self.turn is not None and self.turn.over):
+            if self.cursor != batch[-1].seq or self.turn_is_over:
                 break
         return bool(rows)
 
@@ -113,7 +116,7 @@ class Follower:
         return False
 
     async def _send_stretch(self) -> bool:
-        """The same without a filter: what is read is what is sent, and nothing of it is looked at."""
+        """The same without a filter: what is read is what is sent, looked at as a whole and not one by one."""
         stretch = await self.log.stretch(
             self.session, self.cursor, most_rows=_ROWS_A_READ, most_bytes=self.limits.batch_bytes
         )
@@ -133,8 +136,10 @@ class Follower:
         return True
 
     async def _send_batch(self, batch: Sequence[EventRow]) -> None:
+        events: Sequence[event_pb2.SessionEvent] = ()
         if self.doubts or batch[-1].seq - self.cursor != len(batch):
-            batch = self._readable(batch)
+            events = self._readable(batch)
+            batch = batch[: len(events)]
         before, self.cursor = self.cursor, batch[-1].seq
         if not self._filters:
             span = (before, self.cursor)
@@ -142,6 +147,9 @@ class Follower:
                 self.feed.memo = (span, _batch_message([row.frame for row in batch], self.cursor))
             await self._send(self.feed.memo[1])
             return
+        scanned = len(batch)
+        if self.turn is not None:
+            batch = [row for row, event in zip(batch, events, strict=True) if self.turn.take(event)]
         passed = [row for row in batch if self._passes(row)]
         if passed:
             message = _batch_message([row.frame for row in passed], self.cursor)
@@ -150,22 +158,23 @@ class Follower:
                 return
             await self._send(message)
             return
-        self.scanned += len(batch)
+        self.scanned += scanned
         if self.scanned >= _SCANNED_BEFORE_PROGRESS:
             await self._send_progress()
 
-    def _readable(self, batch: Sequence[EventRow]) -> Sequence[EventRow]:
-        """The batch up to the first event that cannot be read, or is gone; EventUnreadable where it begins with it."""
-        for i, row in enumerate(batch):
+    def _readable(self, batch: Sequence[EventRow]) -> Sequence[event_pb2.SessionEvent]:
+        """The events up to the first one that cannot be read, or is gone; EventUnreadable where that is the first."""
+        events: list[event_pb2.SessionEvent] = []
+        for seq, row in enumerate(batch, start=self.cursor + 1):
             try:
-                if row.seq != self.cursor + i + 1:
-                    raise EventUnreadable.of(self.cursor + i + 1)
-                from_row(row)
+                if row.seq != seq:
+                    raise EventUnreadable.of(seq)
+                events.append(from_row(row))
             except EventUnreadable:
-                if i == 0:
+                if not events:
                     raise
-                return batch[:i]
-        return batch
+                break
+        return events
 
     async def _send_progress(self) -> None:
         await self._send(
